@@ -1,0 +1,89 @@
+# Weir. `make help` lists the targets; CONTRIBUTING.md explains them.
+#
+# Layout of the build folder: $(BUILD)/weir is the release binary, $(BUILD)/<mode>/ holds everything that
+# another mode (asan, tsan) makes. Each folder under src/ becomes one archive; a unit test of a folder links
+# that folder and those below it only, so the tests keep the layers too.
+
+VERSION := 0.1.0
+MODE  ?= release
+BUILD ?= build
+# V=1 shows the commands.
+Q     := $(if $(V),,@)
+OUT   := $(if $(filter release,$(MODE)),$(BUILD),$(BUILD)/$(MODE))
+
+# Bottom to top. A folder may include itself and what stands before it; tools/check-layers knows the exceptions.
+LAYERS := base os codec net log config state text dialect model call api cli
+
+CFLAGS_release := -O2 -DNDEBUG
+CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
+
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+            -Wformat=2 -Wundef -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings
+# Warnings are errors for developers (DEV=1, as in the tests), not for users.
+DEV ?=
+CPPFLAGS_ALL := -Isrc -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"'
+CFLAGS_ALL = -std=gnu11 -g $(CFLAGS_$(MODE)) $(WARNINGS) $(if $(DEV),-Werror) -fno-strict-aliasing -pthread \
+             -fstack-protector-strong $(CFLAGS)
+
+include deps/deps.mk
+
+SRC      := $(sort $(foreach l,$(LAYERS),$(wildcard src/$(l)/*.c src/$(l)/*/*.c)))
+obj_of    = $(patsubst %.c,$(OUT)/obj/%.o,$(1))
+archives  = $(foreach l,$(1),$(if $(wildcard src/$(l)/*.c src/$(l)/*/*.c),$(OUT)/lib/libweir-$(l).a))
+# Archives that a unit test of folder $(1) links: the folder and all below it, top first for the linker.
+reverse   = $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
+upto      = $(if $(filter $(1),$(firstword $(2))),$(1),$(firstword $(2)) $(call upto,$(1),$(wordlist 2,$(words $(2)),$(2))))
+layers_of = $(call archives,$(call reverse,$(call upto,$(1),$(LAYERS))))
+
+.DEFAULT_GOAL := all
+.SECONDEXPANSION:
+.DELETE_ON_ERROR:
+
+all: $(if $(wildcard src/main.c),$(OUT)/weir)
+
+$(OUT)/weir: $(call obj_of,src/main.c) $(call archives,$(call reverse,$(LAYERS)))
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+
+$(OUT)/obj/src/%.o: src/%.c | $(DEPS_READY)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS_ALL) -include base/banned.h $(DEPS_CFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(OUT)/obj/tests/%.o: tests/%.c | $(DEPS_READY)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(DEPS_CFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+define archive_rule
+$(OUT)/lib/libweir-$(1).a: $(call obj_of,$(wildcard src/$(1)/*.c src/$(1)/*/*.c))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$(Q)$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(LAYERS),$(eval $(call archive_rule,$(l))))
+
+# Unit, fault and simulation tests: tests/<kind>/<folder>/test_<name>.c -> $(OUT)/tests/<kind>/<folder>/test_<name>
+C_TESTS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/unit/*/test_*.c tests/fault/*/test_*.c tests/sim/*/test_*.c))
+folder_of = $(word 3,$(subst /, ,$(patsubst $(OUT)/%,%,$(1))))
+
+$(C_TESTS): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $$(call layers_of,$$(call folder_of,$$@))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS) -lcmocka
+
+unit: $(C_TESTS) ## Build and run the C tests (MODE=asan or tsan for sanitizers, T=name for one)
+	@tools/run-tests $(if $(T),$(filter %$(T),$(C_TESTS)),$(C_TESTS))
+
+clean: ## Remove the build folder
+	rm -rf $(BUILD)
+
+format: ## Format every source with clang-format
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: all unit clean format help
+-include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
