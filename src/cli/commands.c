@@ -1,0 +1,6 @@
+#include "cli/commands.h"
+
+const struct cli_command *const cli_commands[] = {
+    &cli_version,
+    NULL,
+};

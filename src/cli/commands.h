@@ -1,0 +1,10 @@
+/* One symbol a command; each is defined in the file of its name. A command without a summary is
+ * internal. */
+#ifndef WEIR_CLI_COMMANDS_H
+#define WEIR_CLI_COMMANDS_H
+
+#include "cli/cli.h"
+
+extern const struct cli_command cli_version;
+
+#endif
