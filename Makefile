@@ -1,7 +1,7 @@
 # Weir. `make help` lists the targets; CONTRIBUTING.md explains them.
 #
 # Layout of the build folder: $(BUILD)/weir is the release binary, $(BUILD)/<mode>/ holds everything that
-# another mode (asan, tsan) makes. Each folder under src/ becomes one archive; a unit test of a folder links
+# another mode (asan, tsan, fuzz) makes. Each folder under src/ becomes one archive; a unit test of a folder links
 # that folder and those below it only, so the tests keep the layers too.
 
 VERSION := 0.1.0
@@ -17,6 +17,10 @@ LAYERS := base os codec net log config state text dialect model call api cli
 CFLAGS_release := -O2 -DNDEBUG
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
+CFLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+ifeq ($(MODE),fuzz)
+CC := clang
+endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wundef -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings
@@ -40,11 +44,31 @@ layers_of = $(call archives,$(call reverse,$(call upto,$(1),$(LAYERS))))
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
 
-all: $(if $(wildcard src/main.c),$(OUT)/weir)
+all: $(if $(wildcard src/main.c),$(OUT)/weir) $(OUT)/lib/llama ## Build the binary, build/weir (the default)
 
 $(OUT)/weir: $(call obj_of,src/main.c) $(call archives,$(call reverse,$(LAYERS)))
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+
+# Points at whichever llama.cpp was chosen.
+ifneq ($(shell readlink $(OUT)/lib/llama),$(LLAMA_DIR)/lib)
+.PHONY: $(OUT)/lib/llama
+endif
+$(OUT)/lib/llama: | $(LLAMA_DIR)
+	@mkdir -p $(@D)
+	$(Q)ln -sfn $(LLAMA_DIR)/lib $@
+
+# The small chat model of `make run` and of the tests.
+models: models/smollm2.gguf ## Put the small chat model into models/
+models/smollm2.gguf: | $(DEP_smollm2)
+	@mkdir -p $(@D)
+	$(Q)ln $(DEP_smollm2)/$(@F) $@ 2>/dev/null || cp $(DEP_smollm2)/$(@F) $@
+
+run: ## Install, fetch and build what is missing, start Weir (LISTEN=HOST:PORT; CHECK=1: ask once, then stop)
+	@MAKE='$(MAKE)' LISTEN='$(LISTEN)' CHECK='$(CHECK)' tools/run
+
+packages: ## Install the Debian packages that building and running need
+	@tools/packages build $(if $(filter source,$(LLAMA)),llama-source)
 
 $(OUT)/obj/src/%.o: src/%.c | $(DEPS_READY)
 	@mkdir -p $(@D)
@@ -76,6 +100,9 @@ $(C_TESTS): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $$(call layers_of,$$(call folde
 unit: $(C_TESTS) ## Build and run the C tests (MODE=asan or tsan for sanitizers, T=name for one)
 	@tools/run-tests $(if $(T),$(filter %$(T),$(C_TESTS)),$(C_TESTS))
 
+print-%: # The value of a variable, for scripts
+	@echo '$($*)'
+
 clean: ## Remove the build folder
 	rm -rf $(BUILD)
 
@@ -85,5 +112,5 @@ format: ## Format every source with clang-format
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: all unit clean format help
+.PHONY: all models run packages unit clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
