@@ -1,10 +1,12 @@
-/* What a call used, in tokens, in one form for every provider.
+/* What a call used, in tokens, in one form for every provider: the record's `usage`, and what
+ * prices multiply.
  *
  * 1. No count is negative.
- * 2. input is the whole prompt: cached_input and cache_write are parts of it, their sum is at most
- *    input.
- * 3. output is everything generated: reasoning is a part of it. audio_in and audio_out are parts of
- *    input and output. */
+ * 2. Totals include their parts, as OpenTelemetry's gen_ai.usage.* and OpenAI do:
+ *        input   includes  cached_input + cache_write; audio_in
+ *        output  includes  reasoning; audio_out
+ *    A provider that reports parts beside the total (Anthropic: input_tokens without cache reads
+ * and writes) is summed up by its dialect. A part that a provider does not report is 0. */
 #ifndef WEIR_CODEC_USAGE_H
 #define WEIR_CODEC_USAGE_H
 
@@ -12,8 +14,8 @@
 
 enum usage_source {
     USAGE_NONE,     /* nobody said, and nobody counted: the counts are 0 */
-    USAGE_PROVIDER, /* as the provider said */
-    USAGE_COUNTED,  /* Weir's own count or estimate */
+    USAGE_PROVIDER, /* as upstream reported it */
+    USAGE_COUNTED,  /* estimated by Weir, where upstream sent none (or was cut before it) */
 };
 
 struct usage {

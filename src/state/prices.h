@@ -11,7 +11,7 @@
 
 #include "codec/decimal.h"
 #include "config/config.h"
-#include "state/usage.h"
+#include "codec/usage.h"
 
 struct prices;
 
