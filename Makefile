@@ -103,8 +103,15 @@ unit: $(C_TESTS) ## Build and run the C tests (MODE=asan or tsan for sanitizers,
 print-%: # The value of a variable, for scripts
 	@echo '$($*)'
 
+# What a source is compiled with, one flag a line, for clang-tidy, the gates and editors.
+compile_flags.txt: Makefile deps/deps.mk deps/table | $(DEPS_READY)
+	$(Q)printf '%s\n' $(CPPFLAGS_ALL) -include base/banned.h $(DEPS_CFLAGS) -std=gnu11 $(WARNINGS) -pthread >$@
+
+gates: compile_flags.txt ## Check the tree: layers, formats, lengths, linters (T=name for one)
+	@tools/gates $(T)
+
 clean: ## Remove the build folder
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) compile_flags.txt
 
 format: ## Format every source with clang-format
 	clang-format -i $$(git ls-files '*.c' '*.h')
@@ -112,5 +119,6 @@ format: ## Format every source with clang-format
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.PHONY: all models run packages unit clean format help
+
+.PHONY: all models run packages unit gates clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -92,6 +92,7 @@ enum err hex_decode(struct str text, uint8_t *ret_bytes, size_t len)
         if (hex_value(text.ptr[i]) < 0)
             return ERR_INVALID;
     for (size_t i = 0; i < len; i++)
-        ret_bytes[i] = (uint8_t)(hex_value(text.ptr[2 * i]) << 4 | hex_value(text.ptr[2 * i + 1]));
+        ret_bytes[i] = (uint8_t)((unsigned)hex_value(text.ptr[2 * i]) << 4 |
+                                 (unsigned)hex_value(text.ptr[2 * i + 1]));
     return ERR_OK;
 }

@@ -10,8 +10,8 @@
 #define WEIR_STATE_PRICES_H
 
 #include "codec/decimal.h"
-#include "config/config.h"
 #include "codec/usage.h"
+#include "config/config.h"
 
 struct prices;
 
