@@ -24,7 +24,7 @@
  *    Nothing is known to be valid before json_finish has said so.
  * 2. Spans point into the text, which must outlive them. The text is never read past its end.
  * 3. A container that was entered is read to its end (until json_next_… says false) before anything
- *    around it is touched, or left with json_leave.
+ *    around it is touched.
  * 4. Readers share nothing: any thread, one reader each. */
 #ifndef WEIR_CODEC_JSON_SCAN_H
 #define WEIR_CODEC_JSON_SCAN_H
@@ -102,14 +102,12 @@ bool json_next_member(struct json_reader *r, struct json_value *ret_key);
 bool json_next_element(struct json_reader *r);
 /* Validate and pass the value at hand. Kind JSON_NONE when there is none, or on a fault. */
 struct json_value json_take(struct json_reader *r);
-/* Skip the rest of the innermost container that was entered. */
-void json_leave(struct json_reader *r);
 /* The whole text was one value (skipped now if it is still at hand) and nothing but white space
  * follows. */
 bool json_finish(struct json_reader *r);
 /* ERR_OK, ERR_TRUNCATED (EMPTY, TRUNCATED) or ERR_INVALID. */
 MUST_CHECK enum err json_reader_error(const struct json_reader *r);
-/* What is wrong with the text, for people: "unexpected character at byte 17". Never the text
+/* What is wrong with the text, for people: "unexpected character, at byte 17". Never the text
  * itself. Appends nothing without a fault. */
 void json_fault_describe(const struct json_reader *r, struct buf *out);
 
@@ -119,8 +117,17 @@ MUST_CHECK enum err json_validate(struct str text, unsigned max_depth,
 
 /* Values that a reader has handed out (so they are valid). */
 
+bool json_eq_escaped(const struct json_value *value, struct str text);
+
 /* Is it a string, and unescaped equal to text? */
-bool json_eq(const struct json_value *value, struct str text);
+static inline bool json_eq(const struct json_value *value, struct str text)
+{
+    if (value->escape_bytes > 0)
+        return json_eq_escaped(value, text);
+    return value->kind == JSON_STRING && value->raw.len == text.len + 2 &&
+           memcmp(value->raw.ptr + 1, text.ptr, text.len) == 0;
+}
+
 /* Bytes of a string when unescaped (UTF-8); 0 for any other kind. */
 size_t json_text_len(const struct json_value *value);
 /* The unescaped text of a string: points into raw if there is no escape in it, else into the arena.
