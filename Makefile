@@ -21,6 +21,10 @@ CFLAGS_fuzz    := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-
 ifeq ($(MODE),fuzz)
 CC := clang
 endif
+# What gcc says of uninitialised variables under a sanitizer is often wrong; the release build is where it counts.
+ifneq ($(MODE),release)
+CFLAGS_$(MODE) += $(if $(findstring clang,$(CC)),,-Wno-maybe-uninitialized)
+endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmissing-prototypes \
             -Wformat=2 -Wundef -Wimplicit-fallthrough -Wpointer-arith -Wwrite-strings
@@ -97,6 +101,39 @@ $(C_TESTS): $(OUT)/tests/%: $(OUT)/obj/tests/%.o $$(call layers_of,$$(call folde
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS) -lcmocka
 
+# Fuzzers: tests/fuzz/fuzz_<name>.c holds libFuzzer's entry point, tests/fuzz/corpus/<name>/ its inputs. With MODE=fuzz they
+# become $(OUT)/fuzz/<name>, in any other mode programs that replay the corpus.
+FUZZERS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(FUZZERS:%=$(OUT)/fuzz/%): $(OUT)/fuzz/%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(call archives,$(call reverse,$(LAYERS)))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) -fsanitize=fuzzer $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+
+$(FUZZERS:%=$(OUT)/replay/%): $(OUT)/replay/%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(OUT)/obj/tests/fuzz/replay.o \
+    $(call archives,$(call reverse,$(LAYERS)))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+replay: $(FUZZERS:%=$(OUT)/replay/%) ## Run the fuzzers' corpora once (MODE=asan)
+	@tools/run-tests $(foreach f,$(FUZZERS),'$(OUT)/replay/$(f) tests/fuzz/corpus/$(f)')
+
+fuzz: ## Fuzz F=name for SECONDS=60, from its corpus; what is found lands in build/fuzz/found
+	@$(MAKE) --no-print-directory MODE=fuzz $(BUILD)/fuzz/fuzz/$(F)
+	@tools/fuzz '$(BUILD)/fuzz/fuzz/$(F)' 'tests/fuzz/corpus/$(F)' '$(BUILD)/fuzz/found/$(F)' '$(SECONDS)'
+
+clients: all models ## Run the tests in Python and Node against build/weir (T=expression chooses)
+	@tools/test-env
+	@PATH='$(CURDIR)/$(BUILD)/node/bin:$(PATH)' WEIR='$(CURDIR)/$(BUILD)/weir' $(BUILD)/venv/bin/python -m pytest -q \
+	    $(if $(T),-k '$(T)') tests/clients
+
+lock: ## Write the lock files of tests/clients anew
+	@tools/test-env --lock
+
+test: ## Run every test; STAGES='unit replay' runs some
+	@MAKE='$(MAKE)' tools/test $(STAGES)
+
 unit: $(C_TESTS) ## Build and run the C tests (MODE=asan or tsan for sanitizers, T=name for one)
 	@tools/run-tests $(if $(T),$(filter %$(T),$(C_TESTS)),$(C_TESTS))
 
@@ -120,5 +157,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: all models run packages unit gates clean format help
+.PHONY: all models run packages unit gates replay fuzz clients lock test clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
