@@ -1,0 +1,26 @@
+/* The two languages that the mock answers in. Each writes a whole body, or the events of a stream
+ * one by one; what a fault changes in their contents (usage, the last event) happens here, what it
+ * changes in the bytes around them in mock_answer.c. */
+#ifndef WEIR_CLI_MOCK_DIALECT_H
+#define WEIR_CLI_MOCK_DIALECT_H
+
+#include "cli/mock/mock_ask.h"
+
+struct mock_dialect {
+    /* The whole answer, unstreamed. */
+    void (*body)(const struct mock_ask *ask, struct buf *out);
+    /* Events in a stream, the closing mark included. */
+    size_t (*events)(const struct mock_ask *ask);
+    /* Index of the first event with content. */
+    size_t (*first_content)(const struct mock_ask *ask);
+    /* Append event i's data; returns its type, empty for none. */
+    struct str (*event)(const struct mock_ask *ask, size_t i, struct buf *out);
+    /* The body of an error, which is an error event's data too. */
+    void (*error)(int status, struct str message, struct buf *out);
+    struct str error_event_type;
+};
+
+extern const struct mock_dialect mock_openai;
+extern const struct mock_dialect mock_anthropic;
+
+#endif
