@@ -92,10 +92,10 @@ enum err json_to_double(const struct json_value *value, double *ret_value)
 {
     char small[64];
     struct buf large BUF_AUTO;
+    buf_init(&large, value->raw.len + 1);
     if (value->kind != JSON_NUMBER)
         return ERR_INVALID;
     const char *text = small;
-    buf_init(&large, value->raw.len + 1);
     if (value->raw.len < sizeof small) {
         memcpy(small, value->raw.ptr, value->raw.len);
         small[value->raw.len] = 0;

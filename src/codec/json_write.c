@@ -105,6 +105,14 @@ void json_str(struct json_writer *w, struct str text)
     buf_append_char(w->out, '"');
 }
 
+void json_str_raw(struct json_writer *w, struct str inside)
+{
+    begin_value(w);
+    buf_append_char(w->out, '"');
+    buf_append_str(w->out, inside);
+    buf_append_char(w->out, '"');
+}
+
 void json_u64(struct json_writer *w, uint64_t value)
 {
     begin_value(w);

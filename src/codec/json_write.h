@@ -37,6 +37,8 @@ void json_array_end(struct json_writer *w);
 void json_key(struct json_writer *w, struct str key);
 
 void json_str(struct json_writer *w, struct str text);
+/* A string whose inside is escaped already. */
+void json_str_raw(struct json_writer *w, struct str inside);
 void json_u64(struct json_writer *w, uint64_t value);
 void json_i64(struct json_writer *w, int64_t value);
 /* Shortest text that reads back as the same double; null for what JSON has no number for. */

@@ -22,6 +22,8 @@
 
 /* Longest model name, unescaped, in bytes. */
 #define CHAT_MODEL_BYTES_MAX 256
+/* What max_tokens and n are cut to, so that sums and products of them fit. */
+#define CHAT_TOKENS_MAX INT64_C(1000000000)
 
 /* What the gateway needs to know of a request. Spans point into the body. Of fields that come more
  * than once the last counts, as in most parsers (`model` twice is an error). */
@@ -73,12 +75,13 @@ void openai_chat_rewrite(const struct chat_request *request, struct str upstream
 /* ---- An answer in one piece ---- */
 
 struct chat_answer {
-    struct json_value usage_raw; /* JSON_NONE: absent or null; points into the body */
-    struct usage usage;          /* source USAGE_NONE without usage_raw */
+    struct json_value usage_raw; /* an object of the body, or JSON_NONE */
+    struct usage usage;          /* source USAGE_NONE: there is none, or it says nothing */
     struct json_value model;     /* JSON_NONE: absent */
     uint64_t output_bytes; /* text generated, all choices: for a count where usage is absent */
     bool has_choices;
-    bool finished; /* every choice has a finish_reason, and there is at least one */
+    bool has_error; /* an `error` that is not null, under the 200: openai_error_read says which */
+    bool finished;  /* every choice has a finish_reason, and there is at least one */
 };
 
 /* Read a whole 200 body. ERR_INVALID, ERR_TRUNCATED: not JSON (then the record keeps it as text),
@@ -94,7 +97,7 @@ MUST_CHECK enum err openai_chat_read_answer(struct str body, unsigned max_depth,
 
 enum chat_event_action {
     CHAT_EVENT_FORWARD,
-    CHAT_EVENT_HIDE, /* usage without choices, and the caller did not ask */
+    CHAT_EVENT_HIDE, /* usage without choices, which the caller did not ask for */
     CHAT_EVENT_DONE, /* the closing [DONE]: forward it; nothing should follow */
 };
 
@@ -111,8 +114,9 @@ struct chat_event {
 /* Watches one stream and collects its answer. Zero it or init it; release it.
  * Readable: usage_raw … truncated. */
 struct chat_stream {
-    struct usage usage;          /* the last one that came; source USAGE_NONE until then */
-    struct str usage_raw;        /* as it came; empty until then. Valid until the next feed */
+    struct usage usage;   /* the last one that was understood; source USAGE_NONE until then */
+    struct str usage_raw; /* the last one, as it came; empty until then. Valid until the next
+                             feed */
     struct openai_problem error; /* the first error event's; message empty: none came */
     uint64_t events;             /* fed, [DONE] included */
     uint64_t malformed;          /* of them */
@@ -122,14 +126,14 @@ struct chat_stream {
     bool done;                   /* [DONE] came */
     bool truncated; /* the collected answer is not whole: max_bytes or PARTS_MAX was reached */
 
-    bool usage_asked;
+    bool hide_usage;
     unsigned max_depth;
     struct chat_collect *collect;
 };
 
-/* usage_asked: request->usage_asked. max_bytes: what collecting may use in memory; past it text is
+/* hide_usage: the body's adds_usage. max_bytes: what collecting may use in memory; past it text is
  * dropped and `truncated` set, the rest goes on. max_depth: limits.nesting. */
-void openai_chat_stream_init(struct chat_stream *s, bool usage_asked, size_t max_bytes,
+void openai_chat_stream_init(struct chat_stream *s, bool hide_usage, size_t max_bytes,
                              unsigned max_depth);
 void openai_chat_stream_release(struct chat_stream *s);
 /* Forget the stream, e.g. of an attempt that failed before its content; keeps the memory. */
@@ -146,10 +150,14 @@ void openai_chat_stream_answer(const struct chat_stream *s, struct buf *out);
 
 /* ---- Usage ---- */
 
-/* Normalise a usage object: OpenAI's names, DeepSeek's prompt_cache_hit_tokens, Anthropic's and
- * Responses' input_tokens and cache_…_input_tokens. Where a provider counts cache or reasoning
- * beside the total rather than in it they are added, so that codec/usage.h's invariants hold.
- * ERR_INVALID: not an object, or neither input nor output in it. */
+/* Normalise a usage object so that codec/usage.h's invariants hold. Understood are OpenAI's names,
+ * DeepSeek's prompt_cache_hit_tokens, and input_tokens, output_tokens and cache_…_input_tokens as
+ * Anthropic, the Responses API and their imitators write them. Parts that a provider counts beside
+ * a total are added to it: cache reads and writes (Anthropic), reasoning (xAI), thoughts that
+ * appear in total_tokens only (Gemini's compatible endpoint). Counts that are negative, fractions
+ * or above USAGE_TOKENS_MAX are as good as absent. ERR_INVALID: not an object, or it says neither
+ * input nor output. */
+#define USAGE_TOKENS_MAX INT64_C(1000000000000)
 MUST_CHECK enum err openai_usage_read(struct str text, struct usage *ret_usage);
 
 #endif
