@@ -57,7 +57,9 @@ static struct mock_fault fault_of(struct mock_conn *conn, const struct mock_ask 
     if (ask->fault.kind != FAULT_NONE)
         return ask->fault;
     fault = mock_faults_roll(&conn->mock->faults);
-    return fault.kind == FAULT_REFUSE ? (struct mock_fault){.kind = FAULT_NONE} : fault;
+    if (fault.kind == FAULT_REFUSE) /* struck, or not, when the connection was accepted */
+        fault.kind = FAULT_NONE;
+    return fault;
 }
 
 static void fail_as_asked(struct mock_answer *answer)

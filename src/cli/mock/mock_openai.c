@@ -31,13 +31,14 @@ static bool usage_alone(const struct mock_ask *ask)
 static void append_usage(const struct mock_ask *ask, size_t units, struct buf *out)
 {
     uint64_t output = mock_ask_tokens_of(ask, units) * ask->choices;
+    uint64_t total = ask->prompt_tokens + output;
     bool details = ask->fault.kind == FAULT_USAGE_DETAILS;
     buf_printf(out,
                "{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
                "\"prompt_tokens_details\":{\"cached_tokens\":%llu,\"audio_tokens\":0},"
                "\"completion_tokens_details\":{\"reasoning_tokens\":%llu,\"audio_tokens\":0}}",
                (unsigned long long)ask->prompt_tokens, (unsigned long long)output,
-               (unsigned long long)(ask->prompt_tokens + output),
+               (unsigned long long)total,
                (unsigned long long)(details ? ask->prompt_tokens / 2 : 0),
                (unsigned long long)(details ? output / 2 : 0));
 }

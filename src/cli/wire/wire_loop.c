@@ -153,7 +153,7 @@ void wire_timer_start(struct wire_loop *loop, struct wire_timer *timer, uint64_t
     wire_timer_stop(loop, timer);
     if (loop->heap_len == loop->heap_cap) {
         loop->heap_cap = loop->heap_cap ? loop->heap_cap * 2 : 64;
-        loop->heap = mem_resize(loop->heap, loop->heap_cap * sizeof(loop->heap[0]));
+        loop->heap = mem_resize(loop->heap, loop->heap_cap * sizeof(struct wire_timer *));
     }
     timer->due_us = due_us;
     heap_up(loop, loop->heap_len++, timer);

@@ -55,14 +55,17 @@ static void set_no_delay(int fd)
 static enum err bind_and_listen(int fd, const struct wire_address *address, uint16_t *ret_port)
 {
     int on = 1;
-    struct sockaddr_storage bound;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6 = {.sin6_family = AF_UNSPEC}};
     socklen_t len = sizeof bound;
     (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     if (bind(fd, (const struct sockaddr *)&address->bytes, address->len) != 0 ||
-        listen(fd, SOMAXCONN) != 0 || getsockname(fd, (struct sockaddr *)&bound, &len) != 0)
+        listen(fd, SOMAXCONN) != 0 || getsockname(fd, &bound.any, &len) != 0)
         return errno == EADDRINUSE ? ERR_IN_USE : err_from_errno(errno);
-    *ret_port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                  : ((struct sockaddr_in *)&bound)->sin_port);
+    *ret_port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
     return ERR_OK;
 }
 
