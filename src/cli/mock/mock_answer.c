@@ -165,8 +165,8 @@ static void set_times(struct mock_conn *conn)
 static void set_framing(struct mock_conn *conn)
 {
     struct mock_answer *answer = &conn->answer;
-    bool http_1_0 = conn->parser.http_major == 1 && conn->parser.http_minor == 0;
-    answer->close = !llhttp_should_keep_alive(&conn->parser);
+    bool http_1_0 = wire_reader_is_http_1_0(&conn->reader);
+    answer->close = !wire_reader_keeps(&conn->reader);
     answer->framing = answer->events_come ? FRAMING_CHUNKED : FRAMING_LENGTH;
     if ((http_1_0 && answer->events_come) || answer->ask.fault.kind == FAULT_UNTIL_CLOSE)
         answer->framing = FRAMING_CLOSE;
@@ -212,18 +212,18 @@ void mock_answer_start(struct mock_conn *conn)
     const char *problem = NULL;
     path = str_split(&query, '?');
     enum mock_api api = api_of(path);
-    bool is_get = str_eq(buf_str(&request->method), STR("GET"));
     answer_reset(answer);
     answer->dialect =
         api == MOCK_API_MESSAGES || api == MOCK_API_COUNT_TOKENS ? &mock_anthropic : &mock_openai;
+    if (str_eq(buf_str(&request->method), STR("GET")) != (api == MOCK_API_MODELS))
+        api = MOCK_API_OTHER;
     answer->ask = (struct mock_ask){.api = api};
     bool read = mock_ask_read(api, buf_str(&request->body), conn->mock->tokens, &answer->arena,
                               &answer->ask, &problem);
     answer->ask.fault = fault_of(conn, &answer->ask);
     if (answer->ask.fault.kind != FAULT_NONE)
         conn->mock->stats.faults++;
-    if (!read || request->body.error != ERR_OK || api == MOCK_API_OTHER ||
-        is_get != (api == MOCK_API_MODELS)) {
+    if (!read || request->body.error != ERR_OK || api == MOCK_API_OTHER) {
         refuse_request(answer, request, problem);
     } else if (answer->ask.stream) {
         answer->events_come = true;

@@ -10,13 +10,12 @@
 #ifndef WEIR_CLI_MOCK_INT_H
 #define WEIR_CLI_MOCK_INT_H
 
-#include <llhttp.h>
-
 #include "base/arena.h"
 #include "base/buf.h"
 #include "cli/mock/mock_ask.h"
 #include "cli/mock/mock_dialect.h"
 #include "cli/mock/mock_fault.h"
+#include "cli/wire/wire_http.h"
 #include "cli/wire/wire_loop.h"
 
 /* A larger request body is answered with 413. */
@@ -83,7 +82,7 @@ struct mock_conn {
     struct mock *mock;
     struct wire_io io;
     struct wire_timer timer;
-    llhttp_t parser;
+    struct wire_reader reader;
     struct mock_request request;
     struct buf ahead; /* read behind the request that is being answered */
     struct buf out;
@@ -91,7 +90,7 @@ struct mock_conn {
     struct mock_answer answer;
     bool counted;    /* in stats.connections */
     bool is_control; /* the request being answered is the mock's own */
-    bool complete;   /* set by the parser: the request is whole */
+    bool complete;   /* the request is whole, and not answered yet */
     struct mock_conn *next_free;
     struct mock_conn *next; /* all of them */
 };
@@ -100,7 +99,6 @@ struct mock {
     struct wire_loop loop;
     struct wire_io listener;
     struct wire_timer accept_again;
-    llhttp_settings_t parsing;
     uint64_t latency_us;
     uint64_t gap_us;
     uint64_t tokens;

@@ -1,11 +1,10 @@
-/* The mock's sockets: accept, read, parse (llhttp), send, and the end of a connection. */
+/* The mock's sockets: accept, read, parse, send, and the end of a connection. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/assert.h"
 #include "base/mem.h"
 #include "cli/mock/mock_int.h"
 #include "cli/wire/wire_socket.h"
@@ -64,71 +63,41 @@ struct str mock_request_field(const struct mock_request *request, struct str nam
     return STR_NONE;
 }
 
-/* ---- Parsing: llhttp's callbacks ---- */
+/* ---- Parsing ---- */
 
-static int append_to(struct buf *b, const char *at, size_t len)
+static bool append_to(struct buf *b, struct str text)
 {
-    buf_append(b, at, len);
-    return b->error == ERR_OK ? 0 : -1;
+    buf_append_str(b, text);
+    return b->error == ERR_OK;
 }
 
-static struct mock_request *request_of(llhttp_t *parser)
-{
-    return &((struct mock_conn *)parser->data)->request;
-}
-
-static int on_begin(llhttp_t *parser)
-{
-    request_reset(request_of(parser));
-    return 0;
-}
-
-static int on_method(llhttp_t *parser, const char *at, size_t len)
-{
-    return append_to(&request_of(parser)->method, at, len);
-}
-
-static int on_url(llhttp_t *parser, const char *at, size_t len)
-{
-    return append_to(&request_of(parser)->target, at, len);
-}
-
-static int on_version(llhttp_t *parser, const char *at, size_t len)
-{
-    return append_to(&request_of(parser)->version, at, len);
-}
-
-static int on_field(llhttp_t *parser, const char *at, size_t len)
-{
-    return append_to(&request_of(parser)->fields, at, len);
-}
-
-static int on_field_end(llhttp_t *parser)
-{
-    return append_to(&request_of(parser)->fields, "", 1);
-}
-
-static int on_head_end(llhttp_t *parser)
+static void expect_continue(struct mock_conn *conn)
 {
     static const struct str go_on = STR_INIT("HTTP/1.1 100 Continue\r\n\r\n");
-    struct mock_conn *conn = parser->data;
     if (str_eq_nocase(mock_request_field(&conn->request, STR("expect")), STR("100-continue")))
         (void)!send(conn->io.fd, go_on.ptr, go_on.len, MSG_NOSIGNAL);
-    return 0;
 }
 
-/* What exceeds the maximum is dropped, the error sticks in the buffer: 413 when it is whole. */
-static int on_body(llhttp_t *parser, const char *at, size_t len)
+static bool on_part(void *arg, enum wire_part part, struct str text)
 {
-    buf_append(&request_of(parser)->body, at, len);
-    return 0;
-}
-
-static int on_request_end(llhttp_t *parser)
-{
-    struct mock_conn *conn = parser->data;
-    conn->complete = true;
-    return HPE_PAUSED;
+    struct mock_conn *conn = arg;
+    struct mock_request *request = &conn->request;
+    switch (part) {
+    case WIRE_BEGIN: request_reset(request); return true;
+    case WIRE_METHOD: return append_to(&request->method, text);
+    case WIRE_TARGET: return append_to(&request->target, text);
+    case WIRE_VERSION: return append_to(&request->version, text);
+    case WIRE_NAME:
+    case WIRE_VALUE: return append_to(&request->fields, text);
+    case WIRE_NAME_END:
+    case WIRE_VALUE_END: return append_to(&request->fields, str_of("", 1));
+    case WIRE_HEAD_END: expect_continue(conn); return true;
+    case WIRE_BODY:
+        /* What exceeds the maximum is dropped, the error sticks in the buffer: 413 at the end. */
+        buf_append_str(&request->body, text);
+        return true;
+    }
+    return false;
 }
 
 /* ---- Connections ---- */
@@ -218,16 +187,11 @@ static void conn_request(struct mock_conn *conn)
  * connection on what is no HTTP. */
 static size_t conn_parse(struct mock_conn *conn, struct str bytes)
 {
-    enum llhttp_errno error = llhttp_execute(&conn->parser, bytes.ptr, bytes.len);
-    if (error == HPE_OK)
-        return bytes.len;
-    if (error != HPE_PAUSED) {
+    size_t used;
+    enum wire_read read = wire_reader_feed(&conn->reader, bytes, &used);
+    conn->complete = read == WIRE_WHOLE;
+    if (read == WIRE_BAD)
         conn_close(conn);
-        return bytes.len;
-    }
-    ASSERT(conn->complete);
-    size_t used = (size_t)(llhttp_get_error_pos(&conn->parser) - bytes.ptr);
-    llhttp_resume(&conn->parser);
     return used;
 }
 
@@ -362,8 +326,7 @@ static void conn_start(struct mock *mock, int fd)
     conn->counted = false;
     conn->complete = false;
     conn->answer.stage = STAGE_IDLE;
-    llhttp_init(&conn->parser, HTTP_REQUEST, &mock->parsing);
-    conn->parser.data = conn;
+    wire_reader_init(&conn->reader, false, on_part, conn);
     mock->open++;
     if (wire_io_add(&mock->loop, &conn->io, fd, EPOLLIN | EPOLLRDHUP) != ERR_OK) {
         close(fd);
@@ -418,18 +381,6 @@ static void on_accept_again(void *arg)
 
 enum err mock_server_start(struct mock *mock, int listen_fd)
 {
-    llhttp_settings_init(&mock->parsing);
-    mock->parsing.on_message_begin = on_begin;
-    mock->parsing.on_method = on_method;
-    mock->parsing.on_url = on_url;
-    mock->parsing.on_version = on_version;
-    mock->parsing.on_header_field = on_field;
-    mock->parsing.on_header_field_complete = on_field_end;
-    mock->parsing.on_header_value = on_field;
-    mock->parsing.on_header_value_complete = on_field_end;
-    mock->parsing.on_headers_complete = on_head_end;
-    mock->parsing.on_body = on_body;
-    mock->parsing.on_message_complete = on_request_end;
     request_init(&mock->last);
     mock->listener = (struct wire_io){.fd = -1, .fn = on_accept, .arg = mock};
     mock->accept_again = (struct wire_timer){.fn = on_accept_again, .arg = mock};

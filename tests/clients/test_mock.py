@@ -1,0 +1,436 @@
+"""weir mock: the official SDKs read it, and each fault does to the bytes what its name says."""
+import json, pathlib, socket, struct, time
+
+import anthropic, httpx, openai, pytest
+from pydantic import BaseModel
+
+import servers
+
+TEXT = "alpha0 бета1 gamma2 δέλτα3 naïve4 水5 🙂6 omega7"
+SAY = [{"role": "user", "content": "Hello there"}]
+TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {
+    "type": "object", "required": ["city", "days"],
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer"}, "note": {"type": "string"}}}}}
+
+
+@pytest.fixture(scope="module")
+def mock():
+    with servers.start("mock", "--tokens", "8") as server:
+        yield server
+
+
+@pytest.fixture
+def chat(mock):
+    return openai.OpenAI(base_url=mock.url + "/v1", api_key="sk-test", max_retries=0).chat.completions
+
+
+@pytest.fixture
+def claude(mock):
+    return anthropic.Anthropic(base_url=mock.url, api_key="sk-test", max_retries=0).messages
+
+
+def post(mock, body, path="/v1/chat/completions", **headers):
+    return httpx.post(mock.url + path, json=body, headers=headers, timeout=10)
+
+
+def raw(mock, fault, stream=False, path="/v1/chat/completions"):
+    """Every byte of an answer, and how the connection ended: "closed", "reset" or "silent"."""
+    body = json.dumps({"model": "m", "messages": SAY, "stream": stream, "max_tokens": 8}).encode()
+    with socket.create_connection((mock.host, mock.port)) as s:
+        s.settimeout(0.5)
+        s.sendall(b"POST %s HTTP/1.1\r\nHost: mock\r\nx-mock-fault: %s\r\nContent-Length: %d\r\n\r\n%s"
+                  % (path.encode(), fault.encode(), len(body), body))
+        answer = b""
+        try:
+            while piece := s.recv(65536):
+                answer += piece
+            return answer, "closed"
+        except ConnectionResetError:
+            return answer, "reset"
+        except TimeoutError:
+            return answer, "silent"
+
+
+def lines(mock, fault, path="/v1/chat/completions"):
+    """The data of an answer's stream, fault included, as httpx joins chunks."""
+    return post(mock, {"model": "m", "messages": SAY, "stream": True, "max_tokens": 8}, path, **{"x-mock-fault": fault}).text
+
+
+def data_of(text):
+    """The JSON of a stream's events; written for this test: blocks of lines, data lines joined."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for block in text.split("\n\n"):
+        data = [line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:")]
+        if data and data != ["[DONE]"]:
+            yield json.loads("\n".join(data))
+
+
+def text_of(stream):
+    chunks = list(data_of(stream))
+    return "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+
+
+# ---- OpenAI ----
+
+def test_chat(chat):
+    answer = chat.create(model="any", messages=SAY, n=2)
+    assert [c.message.content for c in answer.choices] == [TEXT, TEXT]
+    assert [c.finish_reason for c in answer.choices] == ["stop", "stop"]
+    assert answer.model == "any"
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (3, 16, 19)
+
+
+def test_chat_is_cut_at_the_asked_maximum(chat):
+    answer = chat.create(model="any", messages=SAY, max_completion_tokens=2)
+    assert answer.choices[0].message.content == "alpha0 бета1"
+    assert answer.choices[0].finish_reason == "length"
+    assert answer.usage.completion_tokens == 2
+
+
+@pytest.mark.parametrize("choices", [1, 3])
+def test_chat_stream(chat, choices):
+    chunks = list(chat.create(model="any", messages=SAY, stream=True, n=choices))
+    texts = [""] * choices
+    for chunk in chunks:
+        assert chunk.usage is None
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert texts == [TEXT] * choices
+    assert [c.choices[0].finish_reason for c in chunks[-choices:]] == ["stop"] * choices
+
+
+def test_chat_stream_usage_only_when_asked(chat):
+    chunks = list(chat.create(model="any", messages=SAY, stream=True, stream_options={"include_usage": True}))
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens == 8
+    assert all(c.usage is None for c in chunks[:-1])
+
+
+def test_chat_tools(chat):
+    call = chat.create(model="any", messages=SAY, tools=[TOOL]).choices[0]
+    assert call.finish_reason == "tool_calls" and call.message.content is None
+    assert call.message.tool_calls[0].function.name == "look_up"
+    arguments = json.loads(call.message.tool_calls[0].function.arguments)
+    assert set(arguments) == {"city", "days"} and isinstance(arguments["city"], str) and isinstance(arguments["days"], int)
+    after = SAY + [call.message, {"role": "tool", "tool_call_id": "call_mock_0", "content": "sunny"}]
+    assert chat.create(model="any", messages=after, tools=[TOOL]).choices[0].message.content == TEXT
+    assert chat.create(model="any", messages=SAY, tools=[TOOL], tool_choice="none").choices[0].message.content == TEXT
+
+
+def test_chat_parallel_tools_streamed(chat):
+    other = {"type": "function", "function": {"name": "other", "parameters": {}}}
+    calls = {}
+    for chunk in chat.create(model="any", messages=SAY, tools=[TOOL, other], parallel_tool_calls=True, stream=True):
+        for call in chunk.choices[0].delta.tool_calls or []:
+            if call.id:
+                calls[call.index] = [call.id, call.function.name, ""]
+            calls[call.index][2] += call.function.arguments
+    assert [(c[0], c[1]) for c in calls.values()] == [("call_mock_0", "look_up"), ("call_mock_1", "other")]
+    assert set(json.loads(calls[0][2])) == {"city", "days"} and json.loads(calls[1][2]) == {}
+
+
+def test_chat_structured_output(mock):
+    class Part(BaseModel):
+        name: str
+        sizes: list[float]
+
+    class Whole(BaseModel):
+        parts: list[Part]
+        exact: bool
+
+    client = openai.OpenAI(base_url=mock.url + "/v1", api_key="k", max_retries=0)
+    answer = client.chat.completions.parse(model="any", messages=SAY, response_format=Whole)
+    assert isinstance(answer.choices[0].message.parsed.parts[0].name, str)
+    with client.chat.completions.stream(model="any", messages=SAY, response_format=Whole) as stream:
+        assert stream.get_final_completion().choices[0].message.parsed == answer.choices[0].message.parsed
+
+
+def test_completions_embeddings_models(mock):
+    client = openai.OpenAI(base_url=mock.url + "/v1", api_key="k", max_retries=0)
+    assert client.completions.create(model="any", prompt="a").choices[0].text == TEXT
+    assert "".join(c.choices[0].text for c in client.completions.create(model="any", prompt="a", stream=True)) == TEXT
+    by_base64 = client.embeddings.create(model="any", input=["a", "b"], dimensions=5)
+    as_numbers = client.embeddings.create(model="any", input=["a", "b"], dimensions=5, encoding_format="float")
+    for one, other in zip(by_base64.data, as_numbers.data):
+        assert one.embedding == pytest.approx(other.embedding, abs=1e-6)
+        assert sum(x * x for x in one.embedding) == pytest.approx(1, abs=1e-5)
+    assert by_base64.data[0].embedding != by_base64.data[1].embedding
+    assert [m.id for m in client.models.list()] == ["mock"]
+
+
+@pytest.mark.parametrize("body, status", [
+    (b"{", 400), (b"[]", 400), (b'{"messages":[{}]}', 400), (b'{"model":"m"}', 400), (b'{"model":"m","messages":[{}],"n":0}', 400)])
+def test_wrong_requests(mock, body, status):
+    answer = httpx.post(mock.url + "/v1/chat/completions", content=body)
+    assert answer.status_code == status and answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_unknown_path(mock):
+    assert httpx.get(mock.url + "/v1/chat/completions").status_code == 404
+    assert httpx.get(mock.url + "/nothing").status_code == 404
+
+
+# ---- Anthropic ----
+
+def test_messages(claude):
+    answer = claude.create(model="any", messages=SAY, max_tokens=100)
+    assert answer.content[0].text == TEXT and answer.stop_reason == "end_turn"
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (3, 8)
+    assert claude.create(model="any", messages=SAY, max_tokens=2).stop_reason == "max_tokens"
+    assert claude.count_tokens(model="any", messages=SAY, system="123456789").input_tokens == 6
+
+
+def test_messages_stream(claude):
+    with claude.stream(model="any", messages=SAY, max_tokens=100) as stream:
+        assert "".join(stream.text_stream) == TEXT
+        final = stream.get_final_message()
+    assert final.stop_reason == "end_turn" and (final.usage.input_tokens, final.usage.output_tokens) == (3, 8)
+
+
+def test_messages_tools(claude):
+    tool = {"name": "look_up", "input_schema": TOOL["function"]["parameters"]}
+    whole = claude.create(model="any", messages=SAY, max_tokens=100, tools=[tool])
+    with claude.stream(model="any", messages=SAY, max_tokens=100, tools=[tool]) as stream:
+        streamed = stream.get_final_message()
+    assert whole.content[0].input == streamed.content[0].input and set(whole.content[0].input) == {"city", "days"}
+    assert whole.stop_reason == streamed.stop_reason == "tool_use"
+
+
+def test_messages_errors(claude):
+    with pytest.raises(anthropic.RateLimitError) as limited:
+        claude.create(model="fault-429=7", messages=SAY, max_tokens=9)
+    assert limited.value.response.headers["retry-after"] == "7"
+    with pytest.raises(anthropic.APIStatusError) as failed:
+        list(claude.create(model="fault-error-in-stream", messages=SAY, max_tokens=9, stream=True))
+    assert failed.value.body["error"]["type"] == "api_error"
+
+
+# ---- What it received ----
+
+def test_stats_and_last(mock):
+    httpx.delete(mock.url + "/mock/stats")
+    body = b'{ "model":"m" , "messages":[{"role":"user","content":"\xc3\xa9"}]}'
+    with httpx.Client() as client:
+        for _ in range(2):
+            client.post(mock.url + "/v1/chat/completions?x=1", content=body, headers={"Authorization": "Bearer sk-secret"})
+    last = httpx.get(mock.url + "/mock/last").json()
+    assert last["request_line"] == "POST /v1/chat/completions?x=1 HTTP/1.1"
+    assert ["Authorization", "Bearer sk-secret"] in last["headers"]
+    assert last["body"].encode() == body and last["body_bytes"] == len(body)
+    assert httpx.get(mock.url + "/mock/last/body").content == body
+    stats = httpx.get(mock.url + "/mock/stats").json()
+    assert (stats["requests"], stats["answered"], stats["cancelled"], stats["connections"]) == (2, 2, 0, 1)
+    assert stats["bytes_in"] == 2 * len(body) and stats["active"] == 0
+
+
+def test_a_client_that_leaves_is_counted(mock):
+    httpx.delete(mock.url + "/mock/stats")
+    for model, stream in (("fault-slow-first-byte=60000", False), ("fault-stall-mid-stream", True)):
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(mock.url + "/v1/chat/completions", json={"model": model, "messages": SAY, "stream": stream}, timeout=0.2)
+    for _ in range(100):
+        stats = httpx.get(mock.url + "/mock/stats").json()
+        if stats["active"] == 0:
+            break
+        time.sleep(0.02)
+    assert (stats["cancelled"], stats["answered"], stats["active_max"]) == (2, 0, 1)
+
+
+def test_pipelined_requests_are_answered_in_order(mock):
+    def request(tokens):
+        body = json.dumps({"model": "m", "messages": SAY, "max_tokens": tokens}).encode()
+        return b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    with socket.create_connection((mock.host, mock.port)) as s:
+        s.sendall(request(1) + request(2) + b"GET /mock/stats HTTP/1.1\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while piece := s.recv(65536):
+            answer += piece
+    places = [answer.index(b'"completion_tokens":1,'), answer.index(b'"completion_tokens":2,'), answer.index(b'"requests"')]
+    assert places == sorted(places)
+
+
+def test_latency_and_gap():
+    with servers.start("mock", "--tokens", "5", "--latency", "50", "--gap", "30") as slow:
+        times = []
+        start = time.monotonic()
+        with httpx.stream("POST", slow.url + "/v1/chat/completions", json={"model": "m", "messages": SAY, "stream": True}) as answer:
+            for line in answer.iter_lines():
+                if '"content":"' in line and '"content":""' not in line:
+                    times.append(time.monotonic() - start)
+    assert len(times) == 5 and 0.05 <= times[0] < 0.2
+    assert all(0.015 < later - sooner < 0.1 for sooner, later in zip(times, times[1:]))
+
+
+# ---- Faults ----
+
+@pytest.mark.parametrize("fault, stream, end, has", [
+    ("reset-before-head", False, "reset", None),
+    ("close-before-head", False, "closed", None),
+    ("reset-after-head", False, "reset", b"\r\n\r\n"),
+    ("reset-after-head", True, "reset", b"\r\n\r\n"),
+    ("reset-mid-body", False, "reset", b'{"id"'),
+    ("reset-mid-body", True, "reset", "бета1".encode()),
+    ("close-mid-body", False, "closed", b'{"id"'),
+    ("close-mid-body", True, "closed", "бета1".encode()),
+    ("role-then-reset", True, "reset", b'"role"'),
+    ("stall-mid-stream", True, "silent", "бета1".encode()),
+    ("garbage-head", False, "closed", b"not HTTP"),
+    ("length-long", False, "closed", b"fp_mock"),
+    ("until-close", True, "closed", b"[DONE]"),
+    ("close-after", True, "closed", b"0\r\n\r\n"),
+])
+def test_how_connections_end(mock, fault, stream, end, has):
+    answer, how = raw(mock, fault, stream)
+    assert how == end
+    assert has in answer if has else answer == b""
+    if end != "closed" or fault.startswith("close-mid"):
+        assert b"[DONE]" not in answer and b"0\r\n\r\n" not in answer and b"fp_mock\"}" not in answer
+    if fault in ("role-then-reset", "reset-after-head"):
+        assert b"alpha0" not in answer
+
+
+def test_refuse():
+    with servers.start("mock", "--fault", "refuse*2") as mock:
+        for _ in range(2):
+            with pytest.raises(httpx.TransportError):
+                post(mock, {"model": "m", "messages": SAY})
+        assert post(mock, {"model": "m", "messages": SAY}).status_code == 200
+        assert httpx.get(mock.url + "/mock/stats").json()["faults"] == 2
+
+
+def test_lengths(mock):
+    for fault, more in (("length-short", False), ("length-long", True)):
+        answer, _ = raw(mock, fault)
+        head, body = answer.split(b"\r\n\r\n", 1)
+        announced = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+        assert announced > len(body) if more else announced < len(body)
+
+
+@pytest.mark.parametrize("fault", ["cut-segments", "cut-chunks", "sse-crlf", "sse-cr", "sse-mixed", "sse-comments", "sse-multiline",
+                                   "sse-unterminated", "no-done", "informational", "until-close", "close-after"])
+def test_framing_carries_the_same_text(mock, fault):
+    assert text_of(lines(mock, fault)) == TEXT
+
+
+def test_framing_is_what_it_says(mock):
+    assert lines(mock, "none").endswith("data: [DONE]\n\n")
+    assert lines(mock, "sse-crlf").endswith("data: [DONE]\r\n\r\n")
+    assert lines(mock, "sse-cr").endswith("data: [DONE]\r\r")
+    mixed = lines(mock, "sse-mixed")
+    assert "\r\n\r\n" in mixed and "\r\rdata" in mixed and "\n\n" in mixed and "id: 2" in mixed and "\n:" in mixed and "data:{" in mixed
+    assert lines(mock, "sse-unterminated").endswith("data: [DONE]")
+    assert "[DONE]" not in lines(mock, "no-done")
+    assert "message_stop" not in lines(mock, "no-done", "/v1/messages")
+    assert lines(mock, "after-done").count("alpha0") == 2
+    assert lines(mock, "sse-comments").count("\n: mock") >= 9
+    assert lines(mock, "sse-multiline").count("data: ,") > 20
+    assert b"HTTP/1.1 103" in raw(mock, "informational")[0]
+    chunk_sizes = [int(line, 16) for line in raw(mock, "cut-chunks", True)[0].split(b"\r\n\r\n", 1)[1].split(b"\r\n")[:9:2]]
+    assert chunk_sizes == [1, 3, 2, 7, 1]
+
+
+def test_huge_event(mock):
+    stream = lines(mock, "huge-event")
+    assert max(len(line) for line in stream.split("\n")) == 9 * 2**20 + len("data: ")
+    assert "x" * 2**21 in lines(mock, "huge-event=2") and stream.endswith("[DONE]\n\n")
+
+
+def test_garbage_and_errors_inside(mock):
+    assert "�" in lines(mock, "garbage") and "[DONE]" in lines(mock, "garbage")
+    with pytest.raises(ValueError):
+        post(mock, {"model": "fault-garbage", "messages": SAY}).json()
+    broken = list(data_of(lines(mock, "error-in-stream")))
+    assert broken[-1]["error"]["type"] == "server_error" and "[DONE]" not in lines(mock, "error-in-stream")
+    answer = post(mock, {"model": "fault-error-in-stream", "messages": SAY})
+    assert answer.status_code == 200 and "error" in answer.json()
+    assert post(mock, {"model": "fault-empty-ok", "messages": SAY}).content == b""
+    assert lines(mock, "empty-ok") == ""
+
+
+@pytest.mark.parametrize("fault, status, retry_after", [
+    ("429", 429, "1"), ("429=30", 429, "30"), ("429-no-retry-after", 429, None), ("500", 500, None), ("503", 503, "1"), ("401", 401, None),
+    ("529", 529, None), ("html-error", 502, None), ("html-error=504", 504, None), ("empty-error", 500, None)])
+def test_statuses(mock, fault, status, retry_after):
+    answer = post(mock, {"model": "m", "messages": SAY}, **{"x-mock-fault": fault})
+    assert answer.status_code == status and answer.headers.get("retry-after") == retry_after
+    if "html" in fault:
+        assert answer.text.startswith("<!DOCTYPE html>") and answer.headers["content-type"].startswith("text/html")
+    elif "empty" in fault:
+        assert answer.content == b""
+    else:
+        assert str(status) in answer.json()["error"]["message"]
+
+
+def test_retry_after_as_a_date(mock):
+    import email.utils
+    answer = post(mock, {"model": "fault-429-date=60", "messages": SAY})
+    assert 55 <= email.utils.parsedate_to_datetime(answer.headers["retry-after"]).timestamp() - time.time() <= 61
+
+
+def test_usage_faults(mock):
+    def usages(fault, **more):
+        body = {"model": "fault-" + fault, "messages": SAY, "stream": True, **more}
+        return [(c.get("usage") or {}).get("completion_tokens") for c in data_of(post(mock, body).text)]
+
+    asked = {"stream_options": {"include_usage": True}}
+    assert usages("usage-never", **asked) == [None] * 10
+    assert usages("usage-on-finish") == [None] * 9 + [8]
+    assert usages("usage-late") == [None] * 10 + [8]
+    assert usages("usage-twice") == [None] * 9 + [8, 8]
+    assert usages("usage-cumulative") == [0, 1, 2, 3, 4, 5, 6, 7, 8, 8]
+    late = list(data_of(post(mock, {"model": "fault-usage-late", "messages": SAY, "stream": True}).text))[-1]
+    assert len(late["choices"]) == 1
+    details = post(mock, {"model": "fault-usage-details", "messages": SAY}).json()["usage"]
+    assert details["prompt_tokens_details"]["cached_tokens"] == 1 and details["completion_tokens_details"]["reasoning_tokens"] == 4
+
+
+def test_faults_by_option_and_control():
+    with servers.start("mock", "--fault", "503*2", "--fault", "500:0.5", "--seed", "3") as mock:
+        statuses = [post(mock, {"model": "m", "messages": SAY}).status_code for _ in range(42)]
+        assert statuses[:2] == [503, 503] and 5 < statuses[2:].count(500) < 35 and set(statuses[2:]) == {200, 500}
+        assert httpx.put(mock.url + "/mock/faults", content="429*1\n404\n").status_code == 200
+        assert [post(mock, {"model": "m", "messages": SAY}).status_code for _ in range(3)] == [429, 404, 404]
+        wrong = httpx.put(mock.url + "/mock/faults", content="400\nreset-befor-head\n")
+        assert wrong.status_code == 400 and "did you mean 'reset-before-head'" in wrong.text
+        assert post(mock, {"model": "m", "messages": SAY}).status_code == 404
+        httpx.delete(mock.url + "/mock/faults")
+        assert post(mock, {"model": "m", "messages": SAY}).status_code == 200
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["--fault", "sse-cl"], "unknown kind 'sse-cl', did you mean 'sse-cr'?"),
+    (["--fault", "500:2"], "'2' is not a probability from 0 to 1"),
+    (["--fault", "500=x"], "wants whole numbers"),
+    (["--tokens", "-1"], "'--tokens': '-1' is not a whole number"),
+    (["--listen", "8080"], "cannot listen on '8080'"),
+    (["--lisen", "x"], "did you mean '--listen'?"),
+])
+def test_wrong_usage(arguments, says):
+    done = servers.run("mock", *arguments)
+    assert done.returncode == 2 and says in done.stderr and done.stdout == ""
+
+
+def test_address_in_use(mock):
+    done = servers.run("mock", "--listen", f"127.0.0.1:{mock.port}")
+    assert done.returncode == 1 and "in use" in done.stderr
+
+
+def test_help_and_document_list_every_kind():
+    root = pathlib.Path(__file__).parents[2]
+    kinds = [line.split('"')[1] for line in (root / "src/cli/mock/mock_faults.def").read_text().splitlines() if line.startswith("FAULT")]
+    text = servers.run("mock", "--help").stdout
+    document = (root / "docs/mock.md").read_text()
+    assert len(kinds) > 30
+    for kind in kinds:
+        assert f"\n  {kind}\n" in text and f"`{kind}" in document, kind
+
+
+def test_a_reset_request_does_not_end_the_mock(mock):
+    for _ in range(20):
+        with socket.create_connection((mock.host, mock.port)) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 999\r\n\r\n{")
+    with socket.create_connection((mock.host, mock.port)) as s:
+        s.sendall(b"\x16\x03\x01 not http\r\n\r\n")
+        assert s.recv(10) == b""
+    assert post(mock, {"model": "m", "messages": SAY}).status_code == 200
