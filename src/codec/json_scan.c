@@ -43,8 +43,8 @@ static const char *escape_fault(struct json_reader *r, const char *p)
     return q == r->end ? fault(r, JSON_FAULT_TRUNCATED, q) : fault(r, JSON_FAULT_ESCAPE, p);
 }
 
-/* p: behind the opening quote. Returns behind the closing one. */
-static const char *skip_string(struct json_reader *r, const char *p, size_t *ret_escape_bytes)
+/* p: behind the opening quote. Returns behind the closing one; sets r->escape_bytes. */
+static const char *skip_string(struct json_reader *r, const char *p)
 {
     size_t escape_bytes = 0;
     for (;;) {
@@ -52,7 +52,7 @@ static const char *skip_string(struct json_reader *r, const char *p, size_t *ret
         if (p == r->end)
             return fault(r, JSON_FAULT_TRUNCATED, p);
         if (*p == '"') {
-            *ret_escape_bytes = escape_bytes;
+            r->escape_bytes = escape_bytes;
             return p + 1;
         }
         if (*p == '\\') {
@@ -123,25 +123,20 @@ static const char *skip_word(struct json_reader *r, const char *p, struct str wo
 
 static enum json_kind kind_of(char c)
 {
-    switch (c) {
-    case '"': return JSON_STRING;
-    case '{': return JSON_OBJECT;
-    case '[': return JSON_ARRAY;
-    case 't': return JSON_TRUE;
-    case 'f': return JSON_FALSE;
-    case 'n': return JSON_NULL;
-    case '-': return JSON_NUMBER;
-    default: return c >= '0' && c <= '9' ? JSON_NUMBER : JSON_NONE;
-    }
+    static const unsigned char kinds[256] = {
+        ['"'] = JSON_STRING, ['{'] = JSON_OBJECT, ['['] = JSON_ARRAY,  ['t'] = JSON_TRUE,
+        ['f'] = JSON_FALSE,  ['n'] = JSON_NULL,   ['-'] = JSON_NUMBER, ['0' ... '9'] = JSON_NUMBER,
+    };
+    return (enum json_kind)kinds[(unsigned char)c];
 }
 
 /* Anything but a container; p is at its first byte (or at the end). */
-static const char *skip_scalar(struct json_reader *r, const char *p, size_t *ret_escape_bytes)
+static const char *skip_scalar(struct json_reader *r, const char *p)
 {
     if (p == r->end)
         return fault(r, JSON_FAULT_TRUNCATED, p);
     switch (kind_of(*p)) {
-    case JSON_STRING: return skip_string(r, p + 1, ret_escape_bytes);
+    case JSON_STRING: return skip_string(r, p + 1);
     case JSON_NUMBER: return skip_number(r, p);
     case JSON_TRUE: return skip_word(r, p, STR("true"));
     case JSON_FALSE: return skip_word(r, p, STR("false"));
@@ -150,17 +145,17 @@ static const char *skip_scalar(struct json_reader *r, const char *p, size_t *ret
     }
 }
 
-/* A key with its colon and the space behind it: p at the quote, returns the value's first byte.
- * ret_key_end is behind the closing quote. */
-static inline const char *skip_key(struct json_reader *r, const char *p, const char **ret_key_end,
-                                   size_t *ret_escape_bytes)
+/* p: a key's opening quote. Returns behind the closing one. */
+static inline const char *skip_key(struct json_reader *r, const char *p)
 {
     if (p == r->end || *p != '"')
         return unexpected(r, p);
-    p = skip_string(r, p + 1, ret_escape_bytes);
-    if (!p)
-        return NULL;
-    *ret_key_end = p;
+    return skip_string(r, p + 1);
+}
+
+/* p: behind a key. Returns the value's first byte. */
+static inline const char *skip_colon(struct json_reader *r, const char *p)
+{
     p = skip_space(r, p);
     if (p == r->end || *p != ':')
         return unexpected(r, p);
@@ -207,17 +202,17 @@ static inline const char *skip_closed(struct json_reader *r, struct nest *n, con
 }
 
 /* p: the opening bracket. Iterative, so that depth costs a bit and not a stack frame. */
-static const char *skip_container(struct json_reader *r, const char *p)
+static __attribute__((noinline)) const char *skip_container(struct json_reader *r, const char *p)
 {
     struct nest n;
     n.depth = 0;
     do {
-        const char *key_end;
-        size_t escape_bytes;
-        if (n.depth > 0 && nest_in_object(&n))
-            p = skip_key(r, p, &key_end, &escape_bytes);
-        if (!p)
-            return NULL;
+        if (n.depth > 0 && nest_in_object(&n)) {
+            p = skip_key(r, p);
+            p = p ? skip_colon(r, p) : NULL;
+            if (!p)
+                return NULL;
+        }
         if (p < r->end && (*p == '{' || *p == '[')) {
             if (r->depth + n.depth >= r->max_depth)
                 return fault(r, JSON_FAULT_DEPTH, p);
@@ -229,7 +224,7 @@ static const char *skip_container(struct json_reader *r, const char *p)
             }
             p = inner;
         } else {
-            p = skip_scalar(r, p, &escape_bytes);
+            p = skip_scalar(r, p);
             if (!p)
                 return NULL;
         }
@@ -305,13 +300,15 @@ bool json_next_member(struct json_reader *r, struct json_value *ret_key)
 {
     if (!next_item(r, '}'))
         return false;
-    const char *key = r->at, *key_end;
-    size_t escape_bytes;
-    const char *p = skip_key(r, key, &key_end, &escape_bytes);
+    const char *key = r->at, *key_end = skip_key(r, key);
+    if (!key_end)
+        return false;
+    ret_key->raw = str_of(key, (size_t)(key_end - key));
+    ret_key->escape_bytes = r->escape_bytes;
+    ret_key->kind = JSON_STRING;
+    const char *p = skip_colon(r, key_end);
     if (!p)
         return false;
-    *ret_key = (struct json_value){
-        .raw = {key, (size_t)(key_end - key)}, .kind = JSON_STRING, .escape_bytes = escape_bytes};
     r->at = p;
     r->at_hand = true;
     return true;
@@ -327,22 +324,21 @@ bool json_next_element(struct json_reader *r)
 
 struct json_value json_take(struct json_reader *r)
 {
-    struct json_value value = {0};
-    if (!r->at_hand)
-        return value;
-    const char *p = r->at, *end;
-    enum json_kind kind = p < r->end ? kind_of(*p) : JSON_NONE;
+    const char *p = r->at, *end = NULL;
+    enum json_kind kind = json_peek(r);
     if (kind == JSON_OBJECT || kind == JSON_ARRAY)
         end = skip_container(r, p);
-    else
-        end = skip_scalar(r, p, &value.escape_bytes);
+    else if (r->at_hand)
+        end = skip_scalar(r, p);
     if (!end)
         return (struct json_value){0};
     r->at = end;
     r->at_hand = false;
-    value.raw = str_of(p, (size_t)(end - p));
-    value.kind = kind;
-    return value;
+    return (struct json_value){
+        .raw = {p, (size_t)(end - p)},
+        .escape_bytes = kind == JSON_STRING ? r->escape_bytes : 0,
+        .kind = kind,
+    };
 }
 
 bool json_finish(struct json_reader *r)

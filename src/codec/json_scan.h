@@ -80,7 +80,8 @@ struct json_reader {
     const char *text;
     const char *at;
     const char *end;
-    size_t fault_at; /* byte offset in the text */
+    size_t fault_at;     /* byte offset in the text */
+    size_t escape_bytes; /* of the string passed last */
     enum json_fault fault;
     unsigned depth; /* containers that are open */
     unsigned max_depth;
