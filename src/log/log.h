@@ -31,6 +31,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "codec/batch.h"
 #include "codec/compress.h"
 
 struct log;
@@ -172,17 +173,12 @@ enum log_ack {
     LOG_ACK_SYNC,
 };
 
-struct log_header {
-    struct str name;
-    struct str value; /* .ptr NULL: null */
-};
-
 struct log_record {
     int64_t timestamp_ms;    /* since 1970; below 0: now */
     struct str key;          /* .ptr NULL: no key */
     const struct str *value; /* parts, joined; NULL with value_parts 0: null (a tombstone) */
     size_t value_parts;
-    const struct log_header *headers;
+    const struct record_header *headers;
     size_t header_count;
 };
 
@@ -206,10 +202,7 @@ struct log_append {
     int64_t offset; /* of the record, or of a batch's first; -1 unless ERR_OK */
     struct log_append *next;
 
-    /* The log's own. */
-    struct log_part *part_;
-    struct log_append *queue_next_;
-    uint64_t sequence_;
+    bool sync_; /* the log's own */
 };
 
 /* Take one record. Its bytes are copied before this returns; everything pending on a partition
@@ -266,9 +259,10 @@ MUST_CHECK enum err log_find_time(struct log_part *part, int64_t timestamp_ms, i
 struct log_entry {
     int64_t offset;
     int64_t timestamp_ms;
-    struct str key;                             /* .ptr NULL: no key */
-    struct str value;                           /* .ptr NULL: null */
-    struct log_header headers[LOG_HEADERS_MAX]; /* records of others may have more: those are cut */
+    struct str key;   /* .ptr NULL: no key */
+    struct str value; /* .ptr NULL: null */
+    struct record_header
+        headers[LOG_HEADERS_MAX]; /* records of others may have more: those are cut */
     size_t header_count;
     int64_t producer_id; /* -1: none */
     bool transactional;

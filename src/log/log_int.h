@@ -1,0 +1,598 @@
+/* What the files of src/log share.
+ *
+ *     append.c   records into a partition's staged batches                    any thread
+ *     commit.c   staged batches into the active segment, one write            committer, or
+ * log_commit sync.c     fdatasync, acknowledgement of what waited for it, sealing    sync threads
+ *     segment.c  one .log file with its indexes; index.c the indexes          all
+ *     part.c     a partition's list of segments, what readers may see, roll    all
+ *     load.c     a partition's files at open; scan.c batches of a file, repair.c around damage
+ *     read.c, cursor.c, time.c, verify.c                                      readers
+ *     quota.c    bytes of the folder; retain.c removal by age and size        committer,
+ * maintenance topic.c    configurations; log.c open, close, threads
+ *
+ * Locks, outermost first; a thread holding one may only take those after it:
+ *   1. log.admin_lock         creating, changing and removing topics, over their files too
+ *   2. part.commit_lock       who may write to the active segment. done() runs under it.
+ *                             A second one only by try-lock (making room).
+ *   3. log.evict_lock         who removes segments to make room
+ *   4. part.stage_lock        what was accepted and is not yet written
+ *   5. part.view_lock         segments, what of them is visible, indexes in memory, waiters,
+ * watches
+ *   6. log.files_lock         open files
+ *   7. log.topics_lock, log.commit_queue_lock, log.sync_lock, log.pool_lock   lists and queues
+ * 4 to 7 are held for memory operations only (6 also for open and close), never over a write or a
+ * sync; so a reader never waits for an append.
+ *
+ * Invariants:
+ *  1. A segment's bytes below `visible` are whole batches and never change.
+ *  2. part.end_offset is the offset after the last batch below `visible` of the last segment that
+ * has any; both change together under view_lock.
+ *  3. visible <= size <= the file's size. What the file has beyond size is being written, or is
+ * left from a write that failed and is cut off before anything else is written (part.cut_needed).
+ *  4. A .index file of a segment that is not the last exists only if the .log was synced whole
+ * before. So after a crash only segments without one, and the last, are scanned.
+ *  5. log.used is at least what the folder takes, at every moment: it grows before a write and
+ * shrinks after a removal. */
+#ifndef WEIR_LOG_LOG_INT_H
+#define WEIR_LOG_LOG_INT_H
+
+#include <stdatomic.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "codec/batch.h"
+#include "codec/compress.h"
+#include "log/log.h"
+#include "os/clock.h"
+#include "os/file.h"
+#include "os/thread.h"
+
+enum {
+    LOG_FORMAT_VERSION = 1,
+    LOG_INDEX_INTERVAL_BYTES = 4096,
+    LOG_OFFSET_ENTRY_BYTES = 8,
+    LOG_TIME_ENTRY_BYTES = 12,
+    LOG_UNPACKED_MAX_BYTES = 64 << 20, /* records of one batch, when read */
+    LOG_SYNC_TARGET_US = 5000,         /* written bytes are on disk within this */
+    LOG_GROUP_BATCHES_MAX = 64,        /* batches in one write */
+    LOG_GROUP_BYTES_MAX = 4 << 20,
+    LOG_UNSEALED_MAX = 4, /* rolled segments that wait for their sync: then the committer waits */
+    LOG_HOLES_MAX = 256,  /* damaged ranges of a segment; what follows the last is one range */
+    LOG_OPEN_FILES_MAX = 512,
+    LOG_MAINTAIN_INTERVAL_US = 2000000,
+    LOG_SEGMENT_MIN_BYTES = 64 << 10,
+    LOG_SEGMENT_MAX_BYTES = 1 << 30, /* positions in an index have 31 bits */
+    LOG_SEGMENT_NAMES_BYTES = 256,   /* three names in a folder */
+    LOG_PART_COST_BYTES = 4 * 4096,  /* folder, checkpoint, its line in the marker */
+    LOG_QUOTA_SPARE_PART = 32,       /* this part of the quota is kept free ahead of need */
+    LOG_EPOCHS_MAX = 256,            /* kept in the checkpoint; older ones are forgotten */
+    LOG_SPARE_STAGED_MAX = 32,
+    LOG_SPARE_STAGED_BYTES = 64 << 10, /* a larger buffer is given back */
+    LOG_QUARANTINE_PART = 16,          /* set aside is at most this part of the quota */
+    LOG_QUARANTINE_MAX_BYTES = 64 << 20,
+};
+
+/* index.c: the two indexes of a segment as they will be in its files ----------------------------
+ */
+
+struct log_index {
+    struct buf offsets;         /* (relative last offset, position) big-endian, see index.c */
+    struct buf times;           /* (timestamp, relative offset) */
+    uint64_t bytes_since_entry; /* as Kafka counts them */
+    int64_t max_timestamp_ms;   /* -1: no batch yet */
+    int64_t max_timestamp_offset;
+};
+
+/* Where entries are read from: memory, or a file when there is none. */
+struct log_index_view {
+    const char *memory;
+    struct os_file *file;
+    size_t count;
+};
+
+/* A batch in a segment. {0, -1}: the segment's start, of which no index speaks. */
+struct log_place {
+    uint64_t position;
+    int64_t last_offset;
+};
+
+void log_index_init(struct log_index *index);
+void log_index_release(struct log_index *index);
+/* A batch was appended at position of the segment that starts at base. */
+void log_index_add(struct log_index *index, int64_t base, const struct batch_header *h,
+                   uint64_t position);
+/* The last time entry, which tells the segment's largest timestamp. */
+void log_index_finish(struct log_index *index, int64_t base);
+/* The last batch in the index that ends at or below offset. */
+MUST_CHECK enum err log_index_find_offset(struct log_index_view offsets, int64_t base,
+                                          int64_t offset, struct log_place *ret_place);
+/* The last batch in the index that starts at or below limit. */
+MUST_CHECK enum err log_index_find_position(struct log_index_view offsets, int64_t base,
+                                            uint64_t limit, struct log_place *ret_place);
+/* An offset before which every timestamp is below timestamp_ms; base when no entry says. */
+MUST_CHECK enum err log_index_find_time(struct log_index_view times, int64_t base,
+                                        int64_t timestamp_ms, int64_t *ret_offset);
+/* Of a .timeindex file's content: its last entry's timestamp. -1 when there is none. */
+MUST_CHECK enum err log_index_last_time(struct log_index_view times, int64_t *ret_timestamp_ms);
+/* Entries ascend and stay within the segment. For what comes from a file. */
+bool log_index_is_sane(struct str offsets, struct str times, uint64_t segment_size);
+
+/* A segment --------------------------------------------------------------------------------------
+ */
+
+struct log_hole {
+    uint64_t position;
+    uint64_t end;
+    int64_t offset;      /* the first lost */
+    int64_t next_offset; /* of the batch at end; -1: none follows */
+    const char *reason;
+};
+
+struct log_holes {
+    struct log_hole *items; /* by position */
+    size_t count;
+};
+
+struct log_segment {
+    struct log_part *part;
+    int64_t base_offset;
+    atomic_int refs; /* the partition's list, ranges, cursors, a sync */
+
+    /* Changed under commit_lock and view_lock both, so that either is enough to read; constant once
+     * another segment is active. */
+    uint64_t size;
+    int64_t next_offset;
+    uint64_t cost; /* bytes of the quota */
+    int64_t created_ms;
+
+    /* Under view_lock. */
+    uint64_t visible;
+    bool dirty;              /* has bytes that no sync has begun for; then the file is held */
+    bool sealed;             /* its indexes are in its files */
+    bool removed;            /* its files are gone; the quota is returned with the last reference */
+    struct log_index *index; /* until sealed */
+    size_t offset_count;     /* entries in the files, when sealed */
+    size_t time_count;
+    int64_t max_timestamp_ms; /* when sealed; -1 none */
+    uint64_t touched_us;      /* last append, os_now_us; before the open: by the file's time */
+    struct log_holes holes;   /* damage that was met */
+
+    /* Under files_lock. */
+    struct os_file *file;
+    struct os_file *index_file; /* only when sealed */
+    int holds;
+    struct log_segment *idle_next; /* open files that nobody uses, least recent first */
+    struct log_segment *idle_previous;
+    bool idle;
+};
+
+/* One reference for the caller. */
+struct log_segment *log_segment_new(struct log_part *part, int64_t base_offset);
+void log_segment_ref(struct log_segment *s);
+void log_segment_unref(struct log_segment *s);
+/* "<dir>/<20-digit base><suffix>" into ret_path. */
+void log_segment_path(const struct log_part *part, int64_t base_offset, const char *suffix,
+                      char ret_path[OS_PATH_MAX]);
+/* Have the file open until the drop. ERR_NOT_FOUND when it is gone. */
+MUST_CHECK enum err log_segment_hold(struct log_segment *s, struct os_file **ret_file);
+void log_segment_hold_new(struct log_segment *s, struct os_file *file);
+void log_segment_drop(struct log_segment *s);
+/* Largest timestamp, -1: none. Under view_lock. */
+int64_t log_segment_newest(const struct log_segment *s);
+/* What the segment costs of the quota at this size with so many entries. */
+uint64_t log_segment_cost(uint64_t size, size_t offset_entries, size_t time_entries);
+/* Look up in memory or in the file; while held. An index file is not believed blindly: the batch at
+ * the place must have that last offset, or the answer is the segment's start. */
+MUST_CHECK enum err log_segment_find_offset(struct log_segment *s, int64_t offset,
+                                            struct log_place *ret_place);
+MUST_CHECK enum err log_segment_find_position(struct log_segment *s, uint64_t limit,
+                                              struct log_place *ret_place);
+MUST_CHECK enum err log_segment_find_time(struct log_segment *s, int64_t timestamp_ms,
+                                          int64_t *ret_offset);
+/* Write the index files from the memory; the .log was synced whole before. */
+MUST_CHECK enum err log_segment_write_index(struct log_segment *s);
+/* Give the memory up for the files. False when the segment was removed meanwhile. */
+bool log_segment_seal(struct log_segment *s);
+/* Unlink the three files; the quota follows with the last reference. */
+void log_segment_remove_files(struct log_segment *s);
+
+/* scan.c: batches of a file -----------------------------------------------------------------------
+ */
+
+/* A window on a file. Zeroed memory with file, limit and chunk set is ready. */
+struct log_reader {
+    struct os_file *file;
+    uint64_t limit; /* bytes of the file that count */
+    size_t chunk;   /* read at least so much at once */
+    char *memory;
+    size_t capacity;
+    uint64_t start; /* of what memory holds */
+    size_t len;
+};
+
+enum { LOG_CHUNK_WALK = 4 << 10, LOG_CHUNK_CURSOR = 64 << 10, LOG_CHUNK_SCAN = 1 << 20 };
+
+void log_reader_release(struct log_reader *r);
+/* len bytes at position, fewer only at the limit. The view lives until the next call. */
+MUST_CHECK enum err log_reader_bytes(struct log_reader *r, uint64_t position, size_t len,
+                                     struct str *ret_bytes);
+/* The batch's header at position. ERR_TRUNCATED, ERR_CORRUPT, ERR_UNSUPPORTED: there is none. */
+MUST_CHECK enum err log_reader_header(struct log_reader *r, uint64_t position,
+                                      struct batch_header *ret_header);
+/* The whole batch, CRC checked. */
+MUST_CHECK enum err log_reader_batch(struct log_reader *r, uint64_t position,
+                                     struct batch_header *ret_header, struct str *ret_bytes);
+/* ERR_IO and the like, as opposed to bytes that are no batch. */
+bool log_error_is_damage(enum err error);
+/* The first position from `from` on where a whole batch with min <= base offset < max starts.
+ * ERR_NOT_FOUND. */
+MUST_CHECK enum err log_reader_find_batch(struct log_reader *r, uint64_t from, int64_t min_offset,
+                                          int64_t max_offset, uint64_t *ret_position,
+                                          struct batch_header *ret_header);
+
+struct log_scan {
+    int64_t base;
+    struct log_index index;
+    uint64_t end;        /* of the last good batch */
+    int64_t next_offset; /* after it */
+    struct log_holes holes;
+};
+
+/* Called with every good batch. */
+typedef void log_scan_fn(void *arg, uint64_t position, const struct batch_header *h,
+                         struct str batch);
+
+/* Read a segment's file from scan->end to size, checking every batch; batches at or above
+ * max_offset are not its own. Damage that nothing good follows is the last hole, with next_offset
+ * -1. The scan grows as far as it came, also on ERR_IO and the like. */
+MUST_CHECK enum err log_scan_file(struct log_scan *scan, struct os_file *file, uint64_t size,
+                                  int64_t max_offset, log_scan_fn *each, void *arg);
+void log_scan_init(struct log_scan *scan, int64_t base);
+void log_scan_release(struct log_scan *scan);
+void log_holes_add(struct log_holes *holes, const struct log_hole *hole);
+void log_holes_release(struct log_holes *holes);
+
+/* A partition -------------------------------------------------------------------------------------
+ */
+
+/* A batch in the making. */
+struct log_staged {
+    struct log_staged *next;
+    struct buf records; /* or a producer's whole batch */
+    bool whole;
+    bool packed; /* nothing more goes in */
+    struct batch_header header;
+    size_t pending_bytes;     /* of log.pending_bytes */
+    struct log_append *first; /* in the order of their records */
+    struct log_append *last;
+};
+
+/* From start on batches carry this epoch. */
+struct log_epoch {
+    int32_t epoch;
+    int64_t start;
+};
+
+enum log_sync_state { LOG_SYNC_IDLE, LOG_SYNC_LATER, LOG_SYNC_NOW, LOG_SYNC_RUNNING };
+
+struct log_part {
+    struct log *log;
+    struct log_topic *topic;
+    uint32_t number;
+    char *dir;
+
+    /* Under stage_lock. */
+    struct os_mutex stage_lock;
+    struct log_staged *staged_first;
+    struct log_staged *staged_last;
+    bool queued;     /* in the commit queue, or about to be */
+    enum err fenced; /* what appends are answered with; ERR_OK: they are taken */
+
+    /* Under commit_lock. */
+    struct os_mutex commit_lock;
+    struct log_segment *active; /* NULL before the first append; in segments too */
+    int64_t next_offset;
+    atomic_int leader_epoch;
+    bool cut_needed;     /* a failed write may have left bytes behind active->size */
+    bool index_is_stale; /* the active segment has index files from a clean stop */
+
+    /* Under view_lock. */
+    struct os_mutex view_lock;
+    struct log_segment **segments; /* by base offset; the last is active */
+    size_t segment_count;
+    size_t segment_capacity;
+    int64_t end_offset;
+    int64_t written_offset; /* next_offset, for those who have view_lock only */
+    int64_t synced_offset;
+    bool dir_dirty;                   /* names in dir that are not synced */
+    struct log_append *waiting_first; /* for a sync, by offset */
+    struct log_append *waiting_last;
+    struct log_watch *watches;
+    size_t unsealed;          /* rolled segments without index files */
+    bool repair_wanted;       /* some segment has holes */
+    struct log_epoch *epochs; /* constant after the open */
+    size_t epoch_count;
+
+    /* Under log.commit_queue_lock. */
+    struct log_part *commit_next;
+    /* Under log.sync_lock. */
+    struct log_part *sync_next;
+    struct log_part *sync_previous;
+    enum log_sync_state sync_state;
+    bool sync_again; /* written or wanted while it ran */
+    bool sync_again_now;
+    uint64_t sync_due_us;
+};
+
+struct log_topic {
+    struct log *log;
+    char *name;
+    size_t name_len;
+    uint8_t id[16];
+    struct log_topic_config config; /* under topics_lock; the copies below are for the hot path */
+    atomic_int durability;
+    atomic_int compression;
+    _Atomic uint64_t segment_bytes; /* resolved */
+    _Atomic int64_t segment_ms;
+    atomic_bool keep;
+    atomic_bool deleted;
+    _Atomic(struct log_part **) parts; /* grows by replacement; old arrays live until the close */
+    atomic_uint part_count;
+    struct log_part ***old_parts;
+    size_t old_parts_count;
+};
+
+/* Where the clean stop left a partition. */
+struct log_mark {
+    char *name; /* "<topic>-<partition>" */
+    int64_t base_offset;
+    uint64_t size;
+    int64_t next_offset;
+    uint32_t index_crc; /* of both index files' content */
+};
+
+/* First in, first out. */
+struct log_part_queue {
+    struct log_part *first;
+    struct log_part *last;
+};
+
+/* What a committing thread works with. */
+struct log_scratch {
+    struct log_scratch *next;
+    struct compress *compress;
+    struct buf packed;
+    char headers[LOG_GROUP_BATCHES_MAX][BATCH_HEADER_BYTES];
+    struct iovec parts[2 * LOG_GROUP_BATCHES_MAX];
+};
+
+struct log {
+    struct log_options options;
+    const struct os_fs *fs;
+    char *dir;
+    char *topics_dir;
+    struct os_file *lock_file;
+    atomic_bool failed; /* a sync failed: nothing is acknowledged any more */
+    atomic_bool stopping;
+
+    struct os_mutex admin_lock;
+    struct os_mutex topics_lock;
+    struct log_topic **topics; /* by name */
+    size_t topic_count;
+    struct log_topic **deleted; /* live until the close */
+    size_t deleted_count;
+    struct log_mark *marks; /* only while opening */
+    size_t mark_count;
+
+    struct os_mutex evict_lock;
+    _Atomic uint64_t used;
+    _Atomic uint64_t quarantined; /* bytes set aside */
+
+    struct os_mutex files_lock;
+    struct log_segment *idle_first;
+    struct log_segment *idle_last;
+    size_t idle_count;
+
+    struct os_mutex commit_queue_lock;
+    struct os_cond commit_wanted;
+    struct log_part_queue commit_queue;
+    atomic_bool committer_asleep;
+
+    struct os_mutex sync_lock;
+    struct os_cond sync_wanted;
+    struct os_cond sync_ended; /* some partition's */
+    struct log_part_queue sync_now;
+    struct log_part_queue sync_later; /* by due time */
+    bool sync_timer;                  /* a thread waits for the head of sync_later */
+    _Atomic uint64_t sync_usual_us;   /* moving average of one sync */
+
+    struct os_mutex maintain_lock;
+    struct os_cond maintain_wanted;
+    bool maintain_now;
+
+    struct os_mutex pool_lock;
+    struct log_scratch *scratches;
+    struct log_staged *spare_staged;
+    size_t spare_staged_count;
+
+    _Atomic uint64_t pending_bytes;
+    struct {
+        _Atomic uint64_t appends, append_errors, batches, bytes, syncs, sync_us, evicted, expired,
+            damaged;
+    } stats;
+
+    struct os_thread committer;
+    struct os_thread maintainer;
+    struct os_thread *syncers;
+    unsigned syncer_count;
+    bool committer_runs;
+    bool maintainer_runs;
+};
+
+/* part.c ------------------------------------------------------------------------------------------
+ */
+
+struct log_found {
+    struct log_segment *segment; /* a reference; NULL: the offset is the end */
+    uint64_t visible;
+    int64_t next_base;  /* where the next segment starts, or the end */
+    int64_t end_offset; /* of the partition */
+    bool has_holes;
+};
+
+struct log_part *log_part_new(struct log_topic *topic, uint32_t number);
+void log_part_free(struct log_part *part);
+/* The segment that offset is in, or in the gap behind. ERR_OUT_OF_RANGE. */
+MUST_CHECK enum err log_part_find(struct log_part *part, int64_t offset,
+                                  struct log_found *ret_found);
+/* All segments with a reference each; release them together. */
+size_t log_part_segments(struct log_part *part, struct log_segment ***ret_segments);
+void log_part_segments_release(struct log_segment **segments, size_t count);
+/* Under view_lock: change the list, whose references they move. */
+void log_part_insert(struct log_part *part, size_t at, struct log_segment *s);
+void log_part_take_out(struct log_part *part, size_t at);
+/* Under view_lock: let readers see everything up to visible bytes of `last`, where end_offset is.
+ */
+void log_part_publish(struct log_part *part, struct log_segment *last, uint64_t visible,
+                      int64_t end_offset);
+/* Under commit_lock: a new active segment at next_offset. */
+MUST_CHECK enum err log_part_roll(struct log_part *part);
+/* The same, without asking for quota: the old segment goes at once and lends its own. */
+MUST_CHECK enum err log_part_replace_active(struct log_part *part);
+/* Take the first segment away from readers if it is this one and not the active: the caller gets
+ * the list's reference, removes the files, and drops it. NULL otherwise. */
+struct log_segment *log_part_take_first(struct log_part *part, const struct log_segment *expected);
+
+/* read.c ------------------------------------------------------------------------------------------
+ */
+
+/* The first batch at or behind *position (where a batch starts) that ends at or above offset, holes
+ * stepped over. ERR_NOT_FOUND: none below f->visible. The segment is held, r reads its file. */
+MUST_CHECK enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t offset,
+                                   uint64_t *position, struct batch_header *ret_header);
+/* The same from where the index says. */
+MUST_CHECK enum err log_find_batch_from_index(struct log_found *f, struct log_reader *r,
+                                              int64_t offset, uint64_t *ret_position,
+                                              struct batch_header *ret_header);
+
+/* commit.c ----------------------------------------------------------------------------------------
+ */
+
+void log_committer_run(void *log);
+void log_commit_queue_push(struct log *log, struct log_part *part);
+void log_committer_wake(struct log *log);
+/* Under commit_lock: write what is staged. fast: nothing that waits; what would is left staged and
+ * handed to the committer: false. */
+bool log_part_commit(struct log_part *part, bool fast);
+struct log_staged *log_staged_new(struct log *log);
+void log_staged_free(struct log *log, struct log_staged *staged);
+/* End appends: done() with this error and offset -1. */
+void log_fail_appends(struct log *log, struct log_append *first, enum err error);
+
+/* Appends that end together, by owner. */
+enum { LOG_DONE_OWNERS = 16 };
+struct log_done {
+    struct {
+        struct log_append *first;
+        struct log_append *last;
+    } lists[LOG_DONE_OWNERS];
+    size_t count;
+};
+/* append->error and offset are set. */
+void log_done_add(struct log_done *done, struct log_append *append);
+void log_done_run(struct log_done *done);
+
+/* sync.c ------------------------------------------------------------------------------------------
+ */
+
+void log_syncer_run(void *log);
+/* Something was written; now: somebody waits for its sync. */
+void log_sync_schedule(struct log_part *part, bool now);
+/* Sync what is written by now, on this thread. Another's sync of it is waited for. */
+void log_sync_part(struct log_part *part);
+/* A sync failed: end the process. */
+void log_fatal(struct log *log, const char *what, const char *path, enum err error);
+
+/* quota.c -----------------------------------------------------------------------------------------
+ */
+
+/* Without making room. */
+bool log_quota_take(struct log *log, uint64_t bytes);
+void log_quota_return(struct log *log, uint64_t bytes);
+/* Making room. held: the partition whose commit_lock the caller has, or NULL. ERR_QUOTA. */
+MUST_CHECK enum err log_quota_make(struct log *log, uint64_t bytes, struct log_part *held);
+void log_quota_keep_spare(struct log *log);
+
+/* load.c ------------------------------------------------------------------------------------------
+ */
+
+/* Read a partition's folder and recover it. mark: where the clean stop left it, or NULL. */
+MUST_CHECK enum err log_part_load(struct log_part *part, const struct log_mark *mark);
+/* A segment from its file, every batch read; synced and with its index files written unless it is
+ * the last. */
+MUST_CHECK enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base,
+                                     struct log_segment **ret_segment);
+
+/* epoch.c: leader-epoch-checkpoint ----------------------------------------------------------------
+ */
+
+MUST_CHECK enum err log_epochs_read(struct log_part *part);
+/* sync: it must last. */
+MUST_CHECK enum err log_epochs_write(struct log_part *part, bool sync);
+/* Begin a new one at the partition's end, because what was beyond it is gone. */
+MUST_CHECK enum err log_epochs_begin(struct log_part *part);
+
+/* repair.c ----------------------------------------------------------------------------------------
+ */
+
+/* Rewrite a segment's file as one file for each run of good batches, and set aside what is between.
+ * The caller has commit_lock, or nobody else has the partition yet. ERR_QUOTA, ERR_NO_SPACE …:
+ * nothing is changed, or it can be done again. */
+MUST_CHECK enum err log_repair_files(struct log_part *part, struct os_file *file, int64_t base,
+                                     uint64_t size, const struct log_holes *holes);
+/* Repair what readers met. */
+void log_part_repair(struct log_part *part);
+/* A reader met bytes that are no batch, at or after position: read the whole segment once, remember
+ * its holes and report them. Then log_segment_hole tells. */
+MUST_CHECK enum err log_segment_examine(struct log_segment *s);
+void log_hole_report(const struct log_part *part, int64_t base, const struct log_hole *hole,
+                     enum err set_aside_error);
+/* The first hole that ends after position: true. */
+bool log_segment_hole(struct log_segment *s, uint64_t position, struct log_hole *ret_hole);
+/* Remove the oldest file that was set aside; false when there is none. */
+bool log_quarantine_shrink(struct log *log);
+
+/* topic.c -----------------------------------------------------------------------------------------
+ */
+
+MUST_CHECK enum err log_topics_load(struct log *log, struct buf *detail);
+void log_topic_free(struct log_topic *topic);
+
+/* retain.c ----------------------------------------------------------------------------------------
+ */
+
+void log_maintainer_run(void *log);
+
+/* usage.c -----------------------------------------------------------------------------------------
+ */
+
+/* What a folder takes as the quota counts it, with everything below. */
+MUST_CHECK enum err log_usage_of(const struct os_fs *fs, const char *path, uint64_t *ret_bytes);
+
+/* mark.c: the clean marker ------------------------------------------------------------------------
+ */
+
+/* Read it into log.marks; an absent or damaged one leaves none. */
+void log_marks_read(struct log *log);
+void log_marks_forget(struct log *log);
+const struct log_mark *log_marks_find(const struct log *log, const char *name);
+/* At a clean stop: index files of active segments, then the marker. */
+MUST_CHECK enum err log_marks_write(struct log *log);
+
+/* log.c -------------------------------------------------------------------------------------------
+ */
+
+void log_report(const struct log *log, enum log_severity severity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
