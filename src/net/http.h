@@ -40,6 +40,8 @@ size_t http_headers_forwardable(const struct http_headers *headers, struct http_
 
 /* A field that is safe to write: the name a token, the value without control characters but tab. */
 bool http_header_valid(const struct http_header *header);
+/* A method or field name (RFC 9110 §5.6.2). */
+bool http_token_valid(struct str token);
 
 /* "Not Found"; "Unknown" for statuses without a name. */
 struct str http_status_reason(int status);

@@ -5,9 +5,11 @@
  * 1. A connection lives and dies on one loop; all callbacks of its exchanges come on that thread.
  * 2. One exchange at a time for a connection: a pipelined request waits until the one before is
  * over.
- * 3. on_headers and on_request come at most once each; after either, the handler owns the exchange
- *    until it calls http_respond, http_respond_end or http_abort, which it does exactly once.
- *    It may do so from inside the callback, or any time later.
+ * 3. on_headers and on_request come at most once each. From on_request on, or from
+ * http_respond_head in on_headers on, the handler owns the exchange until it calls http_respond,
+ * http_respond_with, http_respond_end or http_abort, exactly one of them, once: inside the
+ * callback, or any time later. Before that the server ends it by itself when the request goes
+ * wrong.
  * 4. on_done comes exactly once for each exchange whose on_headers was called, last of all; after
  * it the exchange's memory is used for something else. Never from inside a http_respond… call.
  * 5. A client that leaves (its half of the connection closed counts as leaving) or breaks is told
@@ -93,8 +95,8 @@ void http_server_set_tls(struct http_server *server, struct tls_context *tls);
 void http_server_drain(struct http_server *server, uint64_t deadline_ms,
                        void (*on_drained)(void *arg), void *arg);
 bool http_server_draining(const struct http_server *server);
-/* After on_drained, or when the loops do not run any more: closes what is left. Then
- * loop_run_until_idle of each loop lets libuv finish. NULL is fine. */
+/* Close what is left and free everything. Only while the loops do not run (they must exist still).
+ * NULL is fine. */
 void http_server_free(struct http_server *server);
 
 /* Counters over all loops; any thread. */

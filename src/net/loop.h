@@ -6,7 +6,7 @@
  * 1. A loop belongs to the thread that runs it. Only loop_post and loop_stop may be called by
  *    others; everything else by the owner, or by whoever prepares the loop before it runs.
  * 2. Deferred and posted tasks run before the loop sleeps; so does the flush of buffered output.
- * 3. Timers never fire early. They are coarse: late by at most an eighth of their delay, or by
+ * 3. Timers never fire early. They are coarse: late by at most a seventh of their delay, or by
  *    LOOP_TIMER_TICK_MS when that is more. Starting and stopping one makes no system call.
  * 4. Nothing here allocates after loop_new. */
 #ifndef WEIR_NET_LOOP_H
@@ -85,7 +85,7 @@ static inline void loop_timer_init(struct loop_timer *timer, void (*fn)(void *ar
     *timer = (struct loop_timer){.fn = fn, .arg = arg};
 }
 
-/* Fire once after delay_ms (0: in the next turn); a running timer is started anew. Delays above
+/* Fire once after delay_ms (0: at the next tick); a running timer is started anew. Delays above
  * LOOP_TIMER_MAX_MS fire then. */
 void loop_timer_start(struct loop *loop, struct loop_timer *timer, uint64_t delay_ms);
 /* Stopped and zeroed timers are fine. After it the memory may go. */

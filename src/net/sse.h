@@ -3,10 +3,11 @@
  *   feed bytes, in any cuts:   struct str in = bytes;
  *                              while (sse_parser_next(&p, &in, &event) == SSE_EVENT) …
  *
- * 1. The same bytes give the same events, however they are cut. Lines end with LF, CRLF or CR.
+ * 1. The same bytes give the same events with data, however they are cut. Lines end with LF, CRLF
+ * or CR.
  * 2. The raw bytes of all events, in order, then what sse_parser_finish returns, are the input,
  *    byte for byte: a gateway may pass raw on untouched while it watches. (An LF that comes in a
- *    later input than its CR is the first raw byte of the next event.)
+ *    later input than the CR that ended its event is an event of its own, without data.)
  * 3. Nothing is copied when an event lies whole in one input and has one data line. An event that
  * is cut is collected in the parser, up to max_bytes.
  * 4. A block of lines ended by an empty line is one event here even if it has no data (a comment,
@@ -41,7 +42,8 @@ struct sse_parser {
     bool kept_out;   /* kept was handed out and is emptied by the next call */
     bool line_empty; /* no byte in the current line yet */
     bool after_cr;   /* the last byte was a CR: an LF now belongs to it */
-    bool started;    /* past the byte order mark */
+    uint8_t mark;    /* bytes of a byte order mark seen at the very beginning; 255: past it */
+    bool started;    /* past the first event */
     bool failed;
 };
 

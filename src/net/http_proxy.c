@@ -1,0 +1,184 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "net/http_client_int.h"
+
+enum { PROXY_TEXT_MAX = 64 << 10 };
+
+/* ---- The environment ---- */
+
+static struct str env2(const char *lower, const char *upper)
+{
+    const char *value = getenv(lower);
+    if (!value || !*value)
+        value = upper ? getenv(upper) : NULL;
+    return value ? str_from_c(value) : STR_NONE;
+}
+
+void http_proxy_from_env(struct http_proxy_options *ret_options)
+{
+    /* A CGI program's HTTP_PROXY would be the client's header `Proxy` (CVE-2016-5385). */
+    bool cgi = getenv("REQUEST_METHOD") != NULL;
+    struct str all = env2("all_proxy", "ALL_PROXY");
+    struct http_proxy_options options = {
+        .http_proxy = env2("http_proxy", cgi ? NULL : "HTTP_PROXY"),
+        .https_proxy = env2("https_proxy", "HTTPS_PROXY"),
+        .no_proxy = env2("no_proxy", "NO_PROXY"),
+    };
+    if (options.http_proxy.len == 0)
+        options.http_proxy = all;
+    if (options.https_proxy.len == 0)
+        options.https_proxy = all;
+    *ret_options = options;
+}
+
+/* ---- Loading ---- */
+
+static void append_base64(struct buf *out, const struct buf *in)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < in->len; i += 3) {
+        size_t left = in->len - i;
+        uint32_t v = (uint32_t)(uint8_t)in->ptr[i] << 16;
+        v |= left > 1 ? (uint32_t)(uint8_t)in->ptr[i + 1] << 8 : 0;
+        v |= left > 2 ? (uint32_t)(uint8_t)in->ptr[i + 2] : 0;
+        buf_append_char(out, digits[v >> 18]);
+        buf_append_char(out, digits[v >> 12 & 63]);
+        buf_append_char(out, left > 1 ? digits[v >> 6 & 63] : '=');
+        buf_append_char(out, left > 2 ? digits[v & 63] : '=');
+    }
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static void append_percent_decoded(struct buf *out, struct str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        int high = i + 2 < s.len && s.ptr[i] == '%' ? hex_digit(s.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
+        buf_append_char(out, low >= 0 ? (char)(high << 4 | low) : s.ptr[i]);
+        i += low >= 0 ? 2 : 0;
+    }
+}
+
+/* Copies into the client's text; slices hold offsets until all is written (the text moves). */
+static struct str keep(struct http_client *client, struct str s)
+{
+    struct str at = str_of((const char *)(uintptr_t)client->proxy_text.len, s.len);
+    buf_append_str(&client->proxy_text, s);
+    return at;
+}
+
+static void fix(const struct http_client *client, struct str *s)
+{
+    s->ptr = s->len > 0 ? client->proxy_text.ptr + (uintptr_t)s->ptr : NULL;
+}
+
+static const char *load_one(struct http_client *client, struct str text, struct http_proxy *proxy)
+{
+    BUF_AUTO struct buf whole = {.max = 8192}, plain = {.max = 4096}, encoded = {.max = 8192};
+    if (str_find(text, STR("://")) < 0)
+        buf_append_str(&whole, STR("http://"));
+    buf_append_str(&whole, text);
+    struct http_url url;
+    const char *mistake = NULL;
+    if (whole.error != ERR_OK)
+        return "it is too long";
+    if (str_starts_nocase(buf_str(&whole), STR("socks")))
+        return "SOCKS proxies are not supported; use an HTTP proxy";
+    if (http_url_parse(buf_str(&whole), &url, &mistake) != ERR_OK)
+        return mistake;
+    if (url.tls)
+        return "TLS to the proxy itself is not supported; use http://";
+    proxy->used = true;
+    proxy->host = keep(client, url.host);
+    proxy->port = url.port;
+    if (url.userinfo.len > 0) {
+        append_percent_decoded(&plain, url.userinfo);
+        buf_append_str(&encoded, STR("Basic "));
+        append_base64(&encoded, &plain);
+        proxy->authorization = keep(client, buf_str(&encoded));
+    }
+    return NULL;
+}
+
+static enum err load_named(struct http_client *client, const char *name, struct str text,
+                           struct http_proxy *proxy, struct buf *detail)
+{
+    const char *mistake = text.len > 0 ? load_one(client, text, proxy) : NULL;
+    if (!mistake)
+        return ERR_OK;
+    if (detail) /* without the URL: it may hold a password */
+        buf_printf(detail, "the proxy in %s cannot be used: %s", name, mistake);
+    return ERR_INVALID;
+}
+
+enum err http_proxy_load(struct http_client *client, const struct http_proxy_options *options,
+                         struct buf *detail)
+{
+    buf_init(&client->proxy_text, PROXY_TEXT_MAX);
+    if (!options)
+        return ERR_OK;
+    TRY(load_named(client, "HTTP_PROXY", options->http_proxy, &client->http_proxy, detail));
+    TRY(load_named(client, "HTTPS_PROXY", options->https_proxy, &client->https_proxy, detail));
+    client->no_proxy = keep(client, options->no_proxy);
+    if (client->proxy_text.error != ERR_OK)
+        return client->proxy_text.error;
+    struct str *slices[] = {
+        &client->http_proxy.host,  &client->http_proxy.authorization,
+        &client->https_proxy.host, &client->https_proxy.authorization,
+        &client->no_proxy,
+    };
+    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
+        fix(client, slices[i]);
+    return ERR_OK;
+}
+
+/* ---- Choosing ---- */
+
+static bool is_loopback(struct str host)
+{
+    return str_eq_nocase(host, STR("localhost")) || str_starts(host, STR("127.")) ||
+           str_eq(host, STR("::1"));
+}
+
+/* One entry of NO_PROXY: "*", "example.com" or ".example.com" (with subdomains), "host:port". */
+static bool matches(struct str entry, struct str host, uint16_t port)
+{
+    if (str_eq(entry, STR("*")))
+        return true;
+    ptrdiff_t colon = str_index(entry, ':');
+    uint64_t wanted = 0;
+    /* More than one colon: an IPv6 address. */
+    if (colon >= 0 && str_index(str_skip(entry, (size_t)colon + 1), ':') < 0) {
+        if (str_to_u64(str_skip(entry, (size_t)colon + 1), &wanted) != ERR_OK || wanted != port)
+            return false;
+        entry = str_take(entry, (size_t)colon);
+    }
+    if (entry.len > 0 && entry.ptr[0] == '.')
+        entry = str_skip(entry, 1);
+    if (entry.len == 0 || entry.len > host.len)
+        return false;
+    struct str tail = str_skip(host, host.len - entry.len);
+    return str_eq_nocase(tail, entry) &&
+           (entry.len == host.len || host.ptr[host.len - entry.len - 1] == '.');
+}
+
+const struct http_proxy *http_proxy_for(const struct http_client *client, bool tls, struct str host,
+                                        uint16_t port)
+{
+    const struct http_proxy *proxy = tls ? &client->https_proxy : &client->http_proxy;
+    if (!proxy->used || is_loopback(host))
+        return NULL;
+    struct str rest = client->no_proxy;
+    while (rest.ptr)
+        if (matches(str_trim(str_split(&rest, ',')), host, port))
+            return NULL;
+    return proxy;
+}
