@@ -204,7 +204,7 @@ static void add_string(struct collect *c, struct collect_node *node, const struc
         append_text_part(c, node, value.raw);
         return;
     }
-    if (!takes_kind(c, node, value.kind) || ((named || described) && node->text.len > 0))
+    if (!node || !takes_kind(c, node, value.kind) || ((named || described) && node->text.len > 0))
         return;
     append(c, node, json_text_raw(&value));
 }
