@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 const struct cli_command *const cli_commands[] = {
+    &cli_bench,
     &cli_mock,
     &cli_version,
     NULL,
