@@ -1,5 +1,5 @@
 """weir bench: its figures agree with what weir mock did, and what is wrong with answers is found."""
-import json, os, socket, subprocess, threading, time
+import json, os, signal, socket, subprocess, threading, time
 
 import httpx, pytest
 
@@ -116,14 +116,13 @@ def test_what_could_not_be_sent_is_counted():
 def test_cpu_of_a_tree_is_counted(mock):
     """The process is a shell, its child burns."""
     script = "import time\nwhile True: pass"
-    with subprocess.Popen(["sh", "-c", "python3 -c \"$0\"; :", script]) as shell:
+    with subprocess.Popen(["sh", "-c", "python3 -c \"$0\"; :", script], start_new_session=True) as shell:
         try:
             time.sleep(0.3)
             result = bench(mock.url, "--rate", "50", "--duration", "1", "--pid", str(shell.pid))
             assert result["process"]["processes"] == 2 and result["process"]["cpu_us"] > 200000
         finally:
-            subprocess.run(["pkill", "-P", str(shell.pid)], check=True)
-            shell.kill()
+            os.killpg(shell.pid, signal.SIGKILL)
 
 
 def test_tls(mock, tmp_path):
