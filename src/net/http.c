@@ -179,7 +179,7 @@ static bool has_control(struct str s)
 /* host[:port] or [v6][:port] */
 static const char *parse_authority(struct str authority, struct http_url *url)
 {
-    struct str port = STR_NONE;
+    struct str port;
     if (authority.len > 0 && authority.ptr[0] == '[') {
         ptrdiff_t end = str_index(authority, ']');
         if (end < 0)

@@ -137,14 +137,13 @@ static void exchange_finish(struct http_conn *c)
     c->ex = NULL;
     counter_add(&c->half->counters.exchanges, (uint64_t)-1);
     exchange_give(c->half, ex);
+    bool close = aborted || (c->keep_alive ? c->half->draining : whole);
     if (c->stream.closing)
         conn_free_if_over(c);
-    else if (aborted || (whole && !c->keep_alive))
+    else if (close)
         conn_close(c);
     else if (!c->keep_alive)
         linger(c);
-    else if (c->half->draining)
-        conn_close(c);
     else if (c->stash.len > 0)
         http_conn_advance_later(c);
     else

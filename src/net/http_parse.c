@@ -27,6 +27,7 @@ void http_head_reset(struct http_head *head)
 {
     head->count = 0;
     head->target_len = 0;
+    head->in_value = false;
     buf_reset(&head->text);
     if (head->text.cap > TEXT_KEPT)
         buf_release(&head->text);
@@ -43,25 +44,23 @@ static struct http_header *add_field(struct http_head *head)
         head->cap = head->cap ? head->cap * 2 : FIELDS_FIRST;
         head->items = mem_resize(head->items, head->cap * sizeof *head->items);
     }
+    ASSERT(head->items);
     struct http_header *field = &head->items[head->count++];
-    /* Offsets for now: the text may move while it grows. */
-    field->name = str_of((const char *)(uintptr_t)head->text.len, 0);
-    field->value = STR_NONE;
+    *field = (struct http_header){STR_NONE, STR_NONE};
+    head->in_value = false;
     return field;
 }
 
-static struct str at_base(struct http_head *head, struct str offset)
-{
-    return str_of(head->text.ptr + (uintptr_t)offset.ptr, offset.len);
-}
-
-/* The text is complete: offsets become pointers. */
+/* The text is complete: lengths become slices. */
 static void fix_fields(struct http_head *head)
 {
+    const char *at = head->text.ptr + head->target_len;
     for (size_t i = 0; i < head->count; i++) {
         struct http_header *field = &head->items[i];
-        field->name = at_base(head, field->name);
-        field->value = str_trim(at_base(head, field->value));
+        field->name.ptr = at;
+        field->value.ptr = at + field->name.len;
+        at = field->value.ptr + field->value.len;
+        field->value = str_trim(field->value);
     }
 }
 
@@ -101,7 +100,7 @@ static int on_field(llhttp_t *ll, const char *at, size_t len)
     if (p->in_body) /* trailers */
         return 0;
     struct http_header *field = head->count > 0 ? &head->items[head->count - 1] : NULL;
-    if (!field || field->value.ptr) {
+    if (!field || head->in_value) {
         if (head->count == HTTP_HEADERS_MAX)
             return too_large(p);
         field = add_field(head);
@@ -115,9 +114,7 @@ static int on_field_complete(llhttp_t *ll)
     struct http_parser *p = parser_of(ll);
     if (p->in_body)
         return 0;
-    /* The value follows; a value's offset is never 0, so a non-NULL pointer means "begun". */
-    struct http_header *field = &p->head->items[p->head->count - 1];
-    field->value.ptr = (const char *)(uintptr_t)p->head->text.len;
+    p->head->in_value = true;
     return 0;
 }
 
@@ -140,7 +137,8 @@ static int on_headers_complete(llhttp_t *ll)
 {
     struct http_parser *p = parser_of(ll);
     p->in_body = true;
-    fix_fields(p->head);
+    if (p->head->count > 0)
+        fix_fields(p->head);
     return stop_at(ll, HTTP_PARSE_HEAD);
 }
 

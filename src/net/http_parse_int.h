@@ -20,9 +20,10 @@
 /* A message's head. Its memory is kept for the next one. */
 struct http_head {
     struct buf text;           /* target, names and values, one after another */
-    struct http_header *items; /* while parsing: ptr is an offset into text */
+    struct http_header *items; /* while parsing only the lengths are set: the text may move */
     size_t count, cap;
     size_t target_len; /* at the beginning of text */
+    bool in_value;     /* the last field's name is complete */
 };
 
 struct http_parser {

@@ -1,6 +1,6 @@
 #include <stdlib.h>
 
-#include "base/mem.h"
+#include "base/assert.h"
 #include "net/http_client_int.h"
 
 enum { PROXY_TEXT_MAX = 64 << 10 };
@@ -62,22 +62,20 @@ static void append_percent_decoded(struct buf *out, struct str s)
     for (size_t i = 0; i < s.len; i++) {
         int high = i + 2 < s.len && s.ptr[i] == '%' ? hex_digit(s.ptr[i + 1]) : -1;
         int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
-        buf_append_char(out, low >= 0 ? (char)(high << 4 | low) : s.ptr[i]);
+        char decoded = (char)(high << 4 | low);
+        buf_append_char(out, low >= 0 ? decoded : s.ptr[i]);
         i += low >= 0 ? 2 : 0;
     }
 }
 
-/* Copies into the client's text; slices hold offsets until all is written (the text moves). */
+/* Copies into the client's text, which has the room: slices of it stay. */
 static struct str keep(struct http_client *client, struct str s)
 {
-    struct str at = str_of((const char *)(uintptr_t)client->proxy_text.len, s.len);
-    buf_append_str(&client->proxy_text, s);
-    return at;
-}
-
-static void fix(const struct http_client *client, struct str *s)
-{
-    s->ptr = s->len > 0 ? client->proxy_text.ptr + (uintptr_t)s->ptr : NULL;
+    struct buf *text = &client->proxy_text;
+    ASSERT(text->cap - text->len >= s.len);
+    const char *at = text->ptr + text->len;
+    buf_append_str(text, s);
+    return str_of(at, s.len);
 }
 
 static const char *load_one(struct http_client *client, struct str text, struct http_proxy *proxy)
@@ -125,18 +123,13 @@ enum err http_proxy_load(struct http_client *client, const struct http_proxy_opt
     buf_init(&client->proxy_text, PROXY_TEXT_MAX);
     if (!options)
         return ERR_OK;
+    /* Base64 makes four bytes of three, and "Basic " comes before it. */
+    size_t urls = options->http_proxy.len + options->https_proxy.len;
+    if (!buf_reserve(&client->proxy_text, 2 * urls + options->no_proxy.len + 64))
+        return client->proxy_text.error;
     TRY(load_named(client, "HTTP_PROXY", options->http_proxy, &client->http_proxy, detail));
     TRY(load_named(client, "HTTPS_PROXY", options->https_proxy, &client->https_proxy, detail));
     client->no_proxy = keep(client, options->no_proxy);
-    if (client->proxy_text.error != ERR_OK)
-        return client->proxy_text.error;
-    struct str *slices[] = {
-        &client->http_proxy.host,  &client->http_proxy.authorization,
-        &client->https_proxy.host, &client->https_proxy.authorization,
-        &client->no_proxy,
-    };
-    for (size_t i = 0; i < sizeof slices / sizeof *slices; i++)
-        fix(client, slices[i]);
     return ERR_OK;
 }
 

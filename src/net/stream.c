@@ -97,6 +97,7 @@ static void queue_consume(struct loop *loop, struct stream_queue *q, size_t n)
     q->bytes -= n;
     while (n > 0) {
         struct stream_block *b = q->first;
+        ASSERT(b);
         size_t part = n < b->len ? n : b->len;
         b->ptr += part;
         b->len -= part;
@@ -115,7 +116,7 @@ static unsigned queue_gather(const struct stream_queue *q, uv_buf_t *iov, size_t
     unsigned count = 0;
     *ret_bytes = 0;
     for (struct stream_block *b = q->first; b && count < IOV_MAX_ONCE; b = b->next) {
-        iov[count++] = uv_buf_init((char *)(uintptr_t)b->ptr, (unsigned)b->len);
+        iov[count++] = uv_buf_init((char *)b->ptr, (unsigned)b->len);
         *ret_bytes += b->len;
     }
     return count;
