@@ -168,8 +168,8 @@ static void fail_parse(struct client_conn *c)
         http_fetch_fail(f, ERR_TOO_LARGE, "the response's head exceeds %zu bytes or %d fields",
                         c->parser.head_bytes_max, HTTP_HEADERS_MAX);
     else
-        http_fetch_fail(f, f->phase == HTTP_PHASE_BODY ? ERR_TRUNCATED : ERR_PROTOCOL,
-                        "the response is not valid HTTP: %s", http_parser_mistake(&c->parser));
+        http_fetch_fail(f, ERR_PROTOCOL, "the response is not valid HTTP: %s",
+                        http_parser_mistake(&c->parser));
 }
 
 static void on_head(struct client_conn *c)
@@ -196,14 +196,6 @@ static void on_head(struct client_conn *c)
     head_give(c);
 }
 
-static void on_message_end(struct client_conn *c, struct str rest)
-{
-    if (c->fetch->informational)
-        head_take(c); /* the real one follows */
-    else
-        complete(c, rest.len == 0 && llhttp_should_keep_alive(&c->parser.ll));
-}
-
 /* Parse until the input is used up, the fetch is paused, or it is over. Returns the rest. */
 static struct str feed(struct client_conn *c, struct str in)
 {
@@ -217,7 +209,13 @@ static struct str feed(struct client_conn *c, struct str in)
             f->stats.bytes_in += piece.len;
             f->events->on_body(f, piece, f->arg);
             break;
-        case HTTP_PARSE_END: on_message_end(c, in); return STR_NONE;
+        case HTTP_PARSE_END:
+            if (!f->informational) {
+                complete(c, in.len == 0 && llhttp_should_keep_alive(&c->parser.ll));
+                return STR_NONE;
+            }
+            head_take(c); /* the real one follows */
+            break;
         case HTTP_PARSE_ERROR: fail_parse(c); return STR_NONE;
         }
     }
