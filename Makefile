@@ -123,9 +123,9 @@ fuzz: ## Fuzz F=name for SECONDS=60, from its corpus; what is found lands in bui
 	@$(MAKE) --no-print-directory MODE=fuzz $(BUILD)/fuzz/fuzz/$(F)
 	@tools/fuzz '$(BUILD)/fuzz/fuzz/$(F)' 'tests/fuzz/corpus/$(F)' '$(BUILD)/fuzz/found/$(F)' '$(SECONDS)'
 
-clients: all models ## Run the tests in Python and Node against build/weir (T=expression chooses)
+clients: all models ## Run the tests in Python and Node against the binary (MODE=asan, T=expression)
 	@tools/test-env
-	@PATH='$(CURDIR)/$(BUILD)/node/bin:$(PATH)' WEIR='$(CURDIR)/$(BUILD)/weir' $(BUILD)/venv/bin/python -m pytest -q \
+	@PATH='$(CURDIR)/build/node/bin:$(PATH)' WEIR='$(CURDIR)/$(OUT)/weir' build/venv/bin/python -m pytest -q \
 	    $(if $(T),-k '$(T)') tests/clients
 
 lock: ## Write the lock files of tests/clients anew
