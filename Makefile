@@ -84,6 +84,11 @@ $(OUT)/obj/tests/%.o: tests/%.c | $(DEPS_READY)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(DEPS_CFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+$(OUT)/obj/bench/%.o: bench/%.c | $(DEPS_READY)
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(DEPS_CFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
 define archive_rule
 $(OUT)/lib/libweir-$(1).a: $(call obj_of,$(wildcard src/$(1)/*.c src/$(1)/*/*.c))
 	@mkdir -p $$(@D)
@@ -123,6 +128,17 @@ fuzz: ## Fuzz F=name for SECONDS=60, from its corpus; what is found lands in bui
 	@$(MAKE) --no-print-directory MODE=fuzz $(BUILD)/fuzz/fuzz/$(F)
 	@tools/fuzz '$(BUILD)/fuzz/fuzz/$(F)' 'tests/fuzz/corpus/$(F)' '$(BUILD)/fuzz/found/$(F)' '$(SECONDS)'
 
+# Programs of bench/: `make bench/dialect` runs bench/bench_dialect.c, others are built by `make build/bench/NAME`.
+BENCHES := $(patsubst bench/%.c,%,$(wildcard bench/*.c))
+
+$(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/bench/%.o $(call archives,$(call reverse,$(LAYERS)))
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+
+$(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))): bench/%: $(OUT)/bench/bench_%
+	@$<
+
 clients: all models ## Run the tests in Python and Node against the binary (MODE=asan, T=expression)
 	@tools/test-env
 	@PATH='$(CURDIR)/build/node/bin:$(PATH)' WEIR='$(CURDIR)/$(OUT)/weir' build/venv/bin/python -m pytest -q \
@@ -157,5 +173,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: all models run packages unit gates replay fuzz clients lock test clean format help
+.PHONY: all models run packages unit gates replay fuzz clients lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
