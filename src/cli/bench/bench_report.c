@@ -196,6 +196,7 @@ void bench_report_json(const struct bench *bench)
     write_settings(&w, &bench->options);
     json_key(&w, STR("seconds"));
     json_double(&w, (double)results->measured_us / 1e6);
+    json_member_u64(&w, STR("sent"), bench->ended);
     json_member_u64(&w, STR("ok"), results->good);
     write_failures(&w, results);
     json_key(&w, STR("requests_per_s"));
