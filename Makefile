@@ -144,6 +144,10 @@ clients: all models ## Run the tests in Python and Node against the binary (MODE
 	@PATH='$(CURDIR)/build/node/bin:$(PATH)' WEIR='$(CURDIR)/$(OUT)/weir' build/venv/bin/python -m pytest -q \
 	    $(if $(T),-k '$(T)') tests/clients
 
+bench: all ## Measure Weir beside nginx, Portkey and LiteLLM into bench/RESULTS.md (BENCH='--quick --only weir,nginx')
+	@tools/packages bench
+	@bench/run $(BENCH)
+
 lock: ## Write the lock files of tests/clients anew
 	@tools/test-env --lock
 
@@ -173,5 +177,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: all models run packages unit gates replay fuzz clients lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
+.PHONY: all models run packages unit gates replay fuzz clients bench lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
