@@ -62,8 +62,8 @@ static void append_percent_decoded(struct buf *out, struct str s)
     for (size_t i = 0; i < s.len; i++) {
         int high = i + 2 < s.len && s.ptr[i] == '%' ? hex_digit(s.ptr[i + 1]) : -1;
         int low = high >= 0 ? hex_digit(s.ptr[i + 2]) : -1;
-        char decoded = (char)(high << 4 | low);
-        buf_append_char(out, low >= 0 ? decoded : s.ptr[i]);
+        char decoded = low >= 0 ? (char)(high * 16 + low) : s.ptr[i];
+        buf_append_char(out, decoded);
         i += low >= 0 ? 2 : 0;
     }
 }

@@ -138,6 +138,7 @@ enum peer_do {
     PEER_SLEEP,    /* number ms */
     PEER_CLOSE,
     PEER_RESET,
+    PEER_RELAY,        /* bytes to and from the port `number`, until either side closes */
     PEER_UNTIL_CLOSED, /* read until the other side closes; closed is counted */
 };
 
@@ -181,6 +182,22 @@ static inline bool peer_send_big(struct peer *p, size_t bytes)
     return true;
 }
 
+static inline void peer_relay(struct peer *p, uint16_t port)
+{
+    int other = rig_dial(port);
+    struct pollfd both[2] = {{.fd = p->fd, .events = POLLIN}, {.fd = other, .events = POLLIN}};
+    bool open = other >= 0;
+    while (open && poll(both, 2, RIG_WAIT_MS) > 0)
+        for (int i = 0; i < 2; i++) {
+            BUF_AUTO struct buf bytes = {.max = 1 << 20};
+            if (both[i].revents == 0)
+                continue;
+            if (rig_recv(both[i].fd, &bytes, 0) <= 0 || !rig_send(both[1 - i].fd, buf_str(&bytes)))
+                open = false;
+        }
+    (void)close(other);
+}
+
 static inline bool peer_step(struct peer *p, const struct peer_step *step)
 {
     BUF_AUTO struct buf in = {.max = 64 << 20};
@@ -204,6 +221,7 @@ static inline bool peer_step(struct peer *p, const struct peer_step *step)
     case PEER_SLEEP: rig_sleep_ms((int)step->number); break;
     case PEER_CLOSE: peer_close(p, false); break;
     case PEER_RESET: peer_close(p, true); break;
+    case PEER_RELAY: peer_relay(p, (uint16_t)step->number); break;
     case PEER_UNTIL_CLOSED:
         while (rig_recv(p->fd, &in, RIG_WAIT_MS) > 0)
             buf_reset(&in);
