@@ -1,7 +1,5 @@
 #include "dialect/collect.h"
 
-#include "base/assert.h"
-
 void collect_init(struct collect *c, size_t max_bytes)
 {
     *c = (struct collect){.root = {.index = -1, .kind = JSON_OBJECT}, .max_bytes = max_bytes};
@@ -83,23 +81,35 @@ static void replace(struct collect *c, struct collect_node *node, struct str tex
 
 /* ---- Nodes ---- */
 
-/* Put a new child behind `after` (NULL: first). */
+/* Put a new child behind `after` (NULL: first). key: of a member, or NULL. */
 static struct collect_node *add_child(struct collect *c, struct collect_node *parent,
-                                      struct collect_node *after, struct str key, int64_t index)
+                                      struct collect_node *after, const struct json_value *key,
+                                      int64_t index)
 {
     if (parent->children == COLLECT_CHILDREN_MAX ||
-        !fits(c, sizeof(struct collect_node) + key.len, COLLECT_SPARE_BYTES)) {
+        !fits(c, sizeof(struct collect_node) + (key ? json_text_len(key) : 0),
+              COLLECT_SPARE_BYTES)) {
         c->truncated = true;
         return NULL;
     }
     struct collect_node *node = ARENA_NEW(&c->arena, struct collect_node);
     struct collect_node **link = after ? &after->next : &parent->first;
-    *node = (struct collect_node){
-        .next = *link, .key = key.ptr ? arena_str(&c->arena, key) : STR_NONE, .index = index};
+    *node = (struct collect_node){.next = *link, .index = index};
+    if (key)
+        node->key = key->escape_bytes ? json_text(key, &c->arena)
+                                      : arena_str(&c->arena, json_text_raw(key));
     buf_init(&node->text, c->max_bytes + COLLECT_SPARE_BYTES);
     *link = node;
     parent->children++;
     return node;
+}
+
+/* How many children to look at for one. Where some had to be left out, a search for each of the
+ * many others would cost more than reading them. */
+static unsigned search_limit(const struct collect *c, const struct collect_node *parent)
+{
+    bool full = c->truncated && parent->children == COLLECT_CHILDREN_MAX;
+    return full ? COLLECT_SEARCH_FULL : COLLECT_CHILDREN_MAX;
 }
 
 struct collect_node *collect_member(struct collect *c, struct collect_node *parent,
@@ -109,11 +119,14 @@ struct collect_node *collect_member(struct collect *c, struct collect_node *pare
         return NULL;
     if (parent->hint && parent->hint->next && json_eq(key, parent->hint->next->key))
         return parent->hint = parent->hint->next;
+    unsigned left = search_limit(c, parent);
     struct collect_node *last = NULL;
-    for (struct collect_node *node = parent->first; node; last = node, node = node->next)
+    for (struct collect_node *node = parent->first; node && left > 0; node = node->next, left--) {
         if (json_eq(key, node->key))
             return parent->hint = node;
-    struct collect_node *added = add_child(c, parent, last, json_text(key, &c->arena), -1);
+        last = node;
+    }
+    struct collect_node *added = add_child(c, parent, last, key, -1);
     return added ? parent->hint = added : NULL;
 }
 
@@ -121,10 +134,11 @@ struct collect_node *collect_element(struct collect *c, struct collect_node *par
 {
     if (!parent)
         return NULL;
-    struct collect_node *last = NULL;
-    for (struct collect_node *node = parent->first; node && node->index <= index; node = node->next)
+    unsigned left = search_limit(c, parent);
+    struct collect_node *last = NULL, *node = parent->first;
+    for (; node && node->index <= index && left > 0; node = node->next, left--)
         last = node;
-    return last && last->index == index ? last : add_child(c, parent, last, STR_NONE, index);
+    return last && last->index == index ? last : add_child(c, parent, last, NULL, index);
 }
 
 const struct collect_node *collect_find(const struct collect_node *parent, struct str key)
@@ -272,7 +286,7 @@ static void add_array(struct collect *c, struct collect_node *node, struct json_
         if (index >= 0) {
             struct collect_node *element = keeps ? collect_element(c, node, index) : NULL;
             if (element && begins_call(element, r))
-                element = add_child(c, node, element, STR_NONE, index);
+                element = add_child(c, node, element, NULL, index);
             add_object(c, element, r, depth + 1, seen);
             continue;
         }

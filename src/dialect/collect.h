@@ -21,6 +21,8 @@
 
 #define COLLECT_SPARE_BYTES  ((size_t)64 << 10)
 #define COLLECT_CHILDREN_MAX 512
+/* Of a node that is full, and to which more came, only the first are found again. */
+#define COLLECT_SEARCH_FULL 16
 /* Deeper values are not merged but kept as they came last. */
 #define COLLECT_DEPTH_MAX 16
 

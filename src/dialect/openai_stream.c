@@ -7,6 +7,8 @@
 /* A usage object above this is normalised but not kept as it came. */
 enum { USAGE_BYTES_MAX = 64 << 10 };
 
+_Static_assert(CHAT_STREAM_PARTS_MAX == COLLECT_CHILDREN_MAX, "one limit, said in two headers");
+
 struct chat_collect {
     struct collect collect;
     struct buf usage;
