@@ -89,6 +89,9 @@ $(OUT)/obj/bench/%.o: bench/%.c | $(DEPS_READY)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(DEPS_CFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# Files that sources take in with .incbin.
+$(OUT)/obj/src/state/prices.o: src/state/prices.tsv
+
 define archive_rule
 $(OUT)/lib/libweir-$(1).a: $(call obj_of,$(wildcard src/$(1)/*.c src/$(1)/*/*.c))
 	@mkdir -p $$(@D)

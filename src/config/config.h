@@ -132,7 +132,7 @@ struct config_model_name {
     struct str upstream;
 };
 
-struct config_index; /* name → number, private */
+struct name_index; /* name → number, private */
 
 struct config_provider {
     struct str name;
@@ -146,7 +146,7 @@ struct config_provider {
     size_t header_count;
     const struct config_model_name *models; /* count 0: any name goes */
     size_t model_count;
-    const struct config_index *model_index;
+    const struct name_index *model_index;
     struct str left_out; /* not empty: why it takes no calls ("OPENAI_API_KEY is not set") */
     size_t index;        /* in config.providers: for tables beside it */
 };
@@ -249,6 +249,9 @@ struct config_key {
     size_t model_count;
     struct config_key_limits limits;
 };
+
+/* "600/m": at least a count of 0 and one of /s /m /h /d. ERR_INVALID, ERR_OUT_OF_RANGE. */
+MUST_CHECK enum err config_rate_parse(struct str text, struct config_rate *ret_rate);
 
 /* ---- The snapshot ---- */
 
