@@ -92,19 +92,22 @@ void key_record_write(const struct key_record *record, int64_t wall_us, struct b
 /* The record's key: "key/<name>". */
 void key_record_key(struct str name, struct buf *text);
 /* Read one. Strings are copied into the arena. ERR_NOT_FOUND: a record of another kind (skip it);
- * ERR_INVALID: not such a record; ERR_NEWER_FORMAT is never returned: members that are not known
- * are skipped. */
+ * ERR_INVALID: not such a record. */
 MUST_CHECK enum err key_record_parse(struct str json, struct arena *arena,
                                      struct key_record *ret_record);
 
-/* All keys that a fold of weir.state has in force: apply the records in offset order, then pass
- * items/count to keys_build. A record whose `expect` is not the name's present version is rejected
- * (ERR_EXISTS), by every node alike. */
+/* All keys that weir.state has in force: apply its records in offset order, then pass the items to
+ * keys_build. One thread at a time. */
 struct key_fold;
 
 struct key_fold *key_fold_new(void);
 void key_fold_free(struct key_fold *f);
+/* ERR_EXISTS: the record's `expect` is not its name's present version; it is without effect, on
+ * every node alike. (A name that was not seen before takes any `expect`: what stood before may have
+ * been compacted away.) ERR_NOT_FOUND: a record of another kind, skip it. ERR_INVALID: not a
+ * record. ERR_TOO_LARGE: more than CONFIG_KEYS_MAX names. */
 MUST_CHECK enum err key_fold_apply(struct key_fold *f, struct str json);
-const struct key_spec *key_fold_items(const struct key_fold *f, size_t *ret_count);
+/* Until the next apply. */
+const struct key_spec *key_fold_items(struct key_fold *f, size_t *ret_count);
 
 #endif
