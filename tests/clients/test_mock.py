@@ -1,11 +1,12 @@
 """weir mock: the official SDKs read it, and each fault does to the bytes what its name says."""
-import json, pathlib, socket, struct, time
+import json, pathlib, socket, ssl, struct, time
 
 import anthropic, httpx, openai, pytest
 from pydantic import BaseModel
 
 import servers
 
+TRUST = ssl.create_default_context()  # httpx would read the certificates again for each request
 TEXT = "alpha0 бета1 gamma2 δέλτα3 naïve4 水5 🙂6 omega7"
 SAY = [{"role": "user", "content": "Hello there"}]
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {
@@ -30,7 +31,7 @@ def claude(mock):
 
 
 def post(mock, body, path="/v1/chat/completions", **headers):
-    return httpx.post(mock.url + path, json=body, headers=headers, timeout=10)
+    return httpx.post(mock.url + path, json=body, headers=headers, timeout=10, verify=TRUST)
 
 
 def raw(mock, fault, stream=False, path="/v1/chat/completions"):
@@ -408,6 +409,19 @@ def test_faults_by_option_and_control():
 def test_wrong_usage(arguments, says):
     done = servers.run("mock", *arguments)
     assert done.returncode == 2 and says in done.stderr and done.stdout == ""
+
+
+def test_wrong_wishes(mock):
+    assert "did you mean 'no-done'?" in post(mock, {"model": "fault-no-dine", "messages": SAY}).json()["error"]["message"]
+    answer = post(mock, {"model": "m", "messages": SAY}, **{"x-mock-fault": "50x"})
+    assert answer.status_code == 400 and "unknown kind '50x'" in answer.text
+
+
+def test_a_schema_that_repeats_itself(mock):
+    schema = {"type": "object", "properties": {name: {"$ref": "#"} for name in "abcdefgh"}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    answer = post(mock, {"model": "m", "messages": SAY, "tools": [tool]}).json()
+    assert json.loads(answer["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"]) == {}
 
 
 def test_address_in_use(mock):

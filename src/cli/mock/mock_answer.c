@@ -47,19 +47,19 @@ static void fail(struct mock_answer *answer, int status, struct str message)
     answer->dialect->error(status, message, &answer->body);
 }
 
-/* The request's own wish (a field, a model's name) stands above --fault. */
-static struct mock_fault fault_of(struct mock_conn *conn, const struct mock_ask *ask)
+/* The request's own wish stands above --fault: a field, then the model's name. False: it wishes for
+ * something that is no fault. */
+static bool choose_fault(struct mock_conn *conn, struct mock_ask *ask, struct buf *reason)
 {
-    struct mock_fault fault;
     struct str field = mock_request_field(&conn->request, STR("x-mock-fault"));
-    if (field.len > 0 && mock_fault_parse(field, &fault, NULL))
-        return fault;
-    if (ask->fault.kind != FAULT_NONE)
-        return ask->fault;
-    fault = mock_faults_roll(&conn->mock->faults);
-    if (fault.kind == FAULT_REFUSE) /* struck, or not, when the connection was accepted */
-        fault.kind = FAULT_NONE;
-    return fault;
+    if (field.len > 0)
+        return mock_fault_parse(field, &ask->fault, reason);
+    if (str_starts(ask->model, STR("fault-")))
+        return mock_fault_parse(str_skip(ask->model, 6), &ask->fault, reason);
+    ask->fault = mock_faults_roll(&conn->mock->faults);
+    if (ask->fault.kind == FAULT_REFUSE) /* struck, or not, when the connection was accepted */
+        ask->fault.kind = FAULT_NONE;
+    return true;
 }
 
 static void fail_as_asked(struct mock_answer *answer)
@@ -192,26 +192,27 @@ static void answer_reset(struct mock_answer *answer)
     answer->head_due_us = answer->body_due_us = answer->cut_due_us = answer->break_due_us = 0;
 }
 
-static void refuse_request(struct mock_answer *answer, const struct mock_request *request,
-                           const char *problem)
+/* The right answer to a request that is read. */
+static void answer_rightly(struct mock_answer *answer)
 {
-    if (request->body.error != ERR_OK)
-        fail(answer, 413, STR("the body is larger than the mock's 64 MiB"));
-    else if (problem)
-        fail(answer, 400, str_from_c(problem));
-    else
-        fail(answer, 404, STR("the mock has no such path"));
+    if (answer->ask.stream) {
+        answer->events_come = true;
+        answer->events = answer->dialect->events(&answer->ask);
+        answer->content_type = STR("text/event-stream; charset=utf-8");
+    } else {
+        answer->dialect->body(&answer->ask, &answer->body);
+    }
 }
 
 void mock_answer_start(struct mock_conn *conn)
 {
     struct mock_answer *answer = &conn->answer;
     const struct mock_request *request = &conn->request;
-    struct str path = buf_str(&request->target);
-    struct str query = path;
+    struct str query = buf_str(&request->target);
+    struct buf BUF_AUTO reason;
     const char *problem = NULL;
-    path = str_split(&query, '?');
-    enum mock_api api = api_of(path);
+    enum mock_api api = api_of(str_split(&query, '?'));
+    buf_init(&reason, 512);
     answer_reset(answer);
     answer->dialect =
         api == MOCK_API_MESSAGES || api == MOCK_API_COUNT_TOKENS ? &mock_anthropic : &mock_openai;
@@ -220,18 +221,18 @@ void mock_answer_start(struct mock_conn *conn)
     answer->ask = (struct mock_ask){.api = api};
     bool read = mock_ask_read(api, buf_str(&request->body), conn->mock->tokens, &answer->arena,
                               &answer->ask, &problem);
-    answer->ask.fault = fault_of(conn, &answer->ask);
+    if (!choose_fault(conn, &answer->ask, &reason))
+        fail(answer, 400, buf_str(&reason));
+    else if (request->body.error != ERR_OK)
+        fail(answer, 413, STR("the body is larger than the mock's 64 MiB"));
+    else if (!read)
+        fail(answer, 400, str_from_c(problem));
+    else if (api == MOCK_API_OTHER)
+        fail(answer, 404, STR("the mock has no such path"));
+    else
+        answer_rightly(answer);
     if (answer->ask.fault.kind != FAULT_NONE)
         conn->mock->stats.faults++;
-    if (!read || request->body.error != ERR_OK || api == MOCK_API_OTHER) {
-        refuse_request(answer, request, problem);
-    } else if (answer->ask.stream) {
-        answer->events_come = true;
-        answer->events = answer->dialect->events(&answer->ask);
-        answer->content_type = STR("text/event-stream; charset=utf-8");
-    } else {
-        answer->dialect->body(&answer->ask, &answer->body);
-    }
     replace_answer(answer);
     set_framing(conn);
     set_break(answer);

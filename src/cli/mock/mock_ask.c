@@ -134,8 +134,6 @@ static bool read_model(yyjson_val *root, struct arena *arena, struct mock_ask *a
         return false;
     ask->model = arena_str(arena, str_of(yyjson_get_str(model), yyjson_get_len(model)));
     ask->model_json = copy_json(arena, model);
-    if (str_starts(ask->model, STR("fault-")))
-        (void)mock_fault_parse(str_skip(ask->model, 6), &ask->fault, NULL);
     return true;
 }
 

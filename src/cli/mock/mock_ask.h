@@ -40,7 +40,7 @@ struct mock_ask {
     enum mock_api api;
     struct str model;        /* text */
     struct str model_json;   /* the same in JSON, with its quotes */
-    struct mock_fault fault; /* asked for by the model's name `fault-KIND` */
+    struct mock_fault fault; /* what strikes this request */
     bool stream;
     bool include_usage;
     bool cut_short;         /* the asked maximum is below the mock's tokens */

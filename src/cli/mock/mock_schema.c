@@ -85,6 +85,8 @@ static struct str type_of(yyjson_val *schema)
 
 static void write_example(struct schema_walk *walk, yyjson_val *schema)
 {
+    if (walk->out->error != ERR_OK) /* full: a schema that repeats itself would go on for ever */
+        return;
     if (walk->depth == MOCK_SCHEMA_DEPTH_MAX) {
         buf_append_str(walk->out, STR("null"));
         return;
