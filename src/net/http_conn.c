@@ -137,7 +137,7 @@ static void exchange_finish(struct http_conn *c)
     c->ex = NULL;
     counter_add(&c->half->counters.exchanges, (uint64_t)-1);
     exchange_give(c->half, ex);
-    bool close = aborted || (c->keep_alive ? c->half->draining : whole);
+    bool close = aborted || c->eof || (c->keep_alive ? c->half->draining : whole);
     if (c->stream.closing)
         conn_free_if_over(c);
     else if (close)
@@ -154,10 +154,11 @@ static void exchange_finish(struct http_conn *c)
 static void conn_gone(struct http_conn *c)
 {
     struct exchange *ex = c->ex;
+    bool whole = ex && ex->ended && stream_pending(&c->stream) == 0;
     conn_close(c);
     if (!ex)
         return;
-    if (ex->announced)
+    if (ex->announced && !whole)
         counter_add(&c->half->counters.gone, 1);
     ex->x.gone = true;
     if (!ex->owned || ex->ended) {
@@ -188,13 +189,14 @@ void http_conn_destroy(struct http_conn *c)
 static void refuse(struct http_conn *c, int status, const char *code, struct str message)
 {
     struct exchange *ex = c->ex;
+    c->keep_alive = false;
+    ex->deaf = true;
     if (ex->responded || ex->ended) {
-        /* The response has begun already: it cannot say what is wrong. */
-        conn_gone(c);
+        /* The response has begun already and cannot say what is wrong, but it still leaves. */
+        http_conn_advance_later(c);
         return;
     }
     counter_add(&c->half->counters.bad_requests, 1);
-    c->keep_alive = false;
     ex->owned = false;
     stream_read_stop(&c->stream);
     http_respond_refusal(&ex->x, status, code, message);
@@ -333,8 +335,7 @@ static void on_complete(struct http_conn *c)
 static bool wants_bytes(const struct http_conn *c)
 {
     const struct exchange *ex = c->ex;
-    return !c->stream.closing && !c->lingering &&
-           (!ex || (!ex->complete && (!ex->ended || ex->ignore_body)));
+    return !c->stream.closing && !c->lingering && (!ex || (!ex->complete && !ex->deaf));
 }
 
 /* Parse until the input is used up or the connection does not want more. Returns the rest. */
@@ -368,7 +369,7 @@ static void set_timer(struct http_conn *c, bool progress)
     if (!ex || c->stream.closing)
         return;
     const struct http_limits *limits = &c->half->limits;
-    if (ex->complete)
+    if (ex->complete || ex->deaf)
         loop_timer_stop(&c->timer);
     else if (!c->parser.in_body && !loop_timer_running(&c->timer))
         loop_timer_start(c->half->loop, &c->timer, limits->head_timeout_ms);
@@ -380,7 +381,7 @@ static void set_timer(struct http_conn *c, bool progress)
 static void stash(struct http_conn *c, struct str rest)
 {
     const struct exchange *ex = c->ex;
-    bool last = ex && !c->keep_alive && (ex->complete || ex->ended);
+    bool last = ex && !c->keep_alive && (ex->complete || ex->deaf);
     if (rest.len == 0 || c->stream.closing || last)
         return;
     if (c->stash.len == 0)
@@ -485,10 +486,10 @@ static void on_blocked(struct stream *s)
 static void on_eof(struct stream *s)
 {
     struct http_conn *c = conn_of(s);
-    if (c->ex && c->ex->ended && !c->lingering) {
-        c->keep_alive = false; /* the response still leaves */
-        return;
-    }
+    c->eof = true;
+    c->keep_alive = false;
+    if (c->ex && c->ex->ended && stream_pending(s) > 0)
+        return; /* the response still leaves */
     conn_gone(c);
 }
 

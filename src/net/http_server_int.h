@@ -32,6 +32,7 @@ struct exchange {
     bool announced;    /* on_headers was called */
     bool complete;     /* the request is read */
     bool ignore_body;  /* answered before it came */
+    bool deaf;         /* the rest of the request is not listened to */
     bool owned;        /* by the handler: see http_server.h, 3 */
     bool responded;    /* the response's head is written */
     bool no_body;      /* HEAD, 204, 304: body bytes are counted and dropped */
@@ -65,6 +66,7 @@ struct http_conn {
     bool lingering;  /* the response is out; what the client still sends is thrown away */
     uint64_t linger_bytes;
     uint64_t output_counted; /* of stream_taken, in the server's counters */
+    bool eof;                /* the client has closed its half */
     bool closed;
 };
 
