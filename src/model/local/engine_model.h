@@ -1,0 +1,63 @@
+/* The loaded model of an engine: weights, vocabulary, context, and what its file says of chats. */
+#ifndef WEIR_MODEL_LOCAL_ENGINE_MODEL_H
+#define WEIR_MODEL_LOCAL_ENGINE_MODEL_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "model/local/llama_api.h"
+#include "model/local/sampler.h"
+
+enum {
+    /* A sequence never has a longer context, whatever the model was trained with. */
+    ENGINE_CONTEXT_TOKENS_MAX = 4096,
+    /* Sequences are given up before a context gets shorter than that. */
+    ENGINE_CONTEXT_TOKENS_WANTED = 2048,
+    ENGINE_CONTEXT_TOKENS_MIN = 256, /* and the step in which it is chosen */
+    /* Of a prompt, decoded in one call: fewer than the 64 from which on ggml's flash attention
+     * takes another way, so that the cut of a prompt into calls does not change the result. */
+    ENGINE_PROMPT_TOKENS_MAX = 56,
+    ENGINE_BATCH_TOKENS_MIN =
+        ENGINE_PROMPT_TOKENS_MAX + 1, /* a prompt's last part may have one more */
+};
+
+struct engine_model_options {
+    struct str path;
+    struct str lib_dir;
+    unsigned threads;
+    unsigned parallel;
+    uint64_t kv_bytes; /* for the attention caches of all sequences together */
+};
+
+struct engine_model {
+    struct llama_model *model;
+    struct llama_context *context;
+    const struct llama_vocab *vocab;
+    llama_memory_t memory;
+    struct sampler_model sampling; /* vocabulary, context of one sequence, ends */
+    llama_token *ends;
+    unsigned parallel; /* sequences there are */
+    unsigned threads;
+    uint64_t kv_bytes;    /* taken */
+    const char *template; /* NULL: the file has none */
+    bool template_known;  /* llama.cpp can apply it */
+    struct arena arena;   /* of the controls' texts */
+    struct str *controls; /* texts of control tokens; see prompt.h */
+    size_t control_count;
+    bool control_first[256]; /* bytes that one of them begins with */
+};
+
+/* Check the file, load llama.cpp, the file and a context, and decode once so that the first request
+ * finds everything in place. Seconds for a large file. On an error one line for people is in
+ * problem; the process is of no more use. */
+MUST_CHECK enum err engine_model_load(const struct engine_model_options *options,
+                                      struct buf *problem, struct engine_model *ret_model);
+void engine_model_release(struct engine_model *m);
+
+/* Append the model's facts as a JSON object (the READY frame). */
+void engine_model_facts(const struct engine_model *m, uint64_t load_ms, struct buf *out);
+
+#endif

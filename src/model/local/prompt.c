@@ -1,0 +1,169 @@
+#include "model/local/prompt.h"
+
+#include "base/mem.h"
+
+/* Stands for message number …'s text in a template's output: no text has that, for none is in it.
+ */
+#define MARK      '\x01'
+#define MARK_FORM "\x01%08x\x01"
+enum { MARK_BYTES = 10, MARK_ROOM = 16 };
+
+struct work {
+    const struct engine_model *m;
+    const struct engine_request *r;
+    struct openai_problem *problem;
+    struct buf text;   /* the template's output */
+    struct buf tokens; /* of llama_token */
+};
+
+#define refuse(w, param, code, ...)                                                                \
+    (openai_problem_set((w)->problem, "invalid_request_error", (param), (code), __VA_ARGS__),      \
+     ERR_INVALID)
+
+static bool holds_control(const struct engine_model *m, struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!m->control_first[(unsigned char)text.ptr[i]])
+            continue;
+        struct str rest = str_skip(text, i);
+        for (size_t c = 0; c < m->control_count; c++)
+            if (str_starts(rest, m->controls[c]))
+                return true;
+    }
+    return false;
+}
+
+static bool any_holds_control(const struct work *w)
+{
+    for (size_t i = 0; i < w->r->message_count; i++)
+        if (holds_control(w->m, w->r->messages[i].content))
+            return true;
+    return false;
+}
+
+/* With marks the messages' texts are left out, and a mark stands for each. */
+static enum err apply_template(struct work *w, bool marks)
+{
+    size_t n = w->r->message_count, bytes = 0;
+    struct llama_chat_message *chat = mem_array(n, sizeof *chat);
+    char(*names)[MARK_ROOM] = mem_array(n, sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        const struct engine_message *from = &w->r->messages[i];
+        snprintf(names[i], MARK_ROOM, MARK_FORM, (unsigned)i);
+        chat[i] = (struct llama_chat_message){from->role.ptr, marks ? names[i] : from->content.ptr};
+        bytes += from->content.len + 64;
+    }
+    int32_t need = (int32_t)bytes;
+    for (int pass = 0; pass < 2 && need > 0; pass++) {
+        buf_reset(&w->text);
+        if (!buf_reserve(&w->text, (size_t)need + 1))
+            break;
+        int32_t room = need + 1;
+        need = llama.llama_chat_apply_template(w->m->template, chat, n, true, w->text.ptr, room);
+        if (need < room) {
+            w->text.len = need > 0 ? (size_t)need : 0;
+            break;
+        }
+    }
+    mem_free(names);
+    mem_free(chat);
+    if (need > 0 && w->text.len > 0)
+        return ERR_OK;
+    return refuse(w, "messages", NULL, "the model's chat template does not take these messages");
+}
+
+static enum err add_tokens(struct work *w, struct str text, bool first, bool control)
+{
+    /* No token is shorter than a byte; BOS and EOS may be added. */
+    int32_t room = (int32_t)text.len + 8;
+    if (!buf_reserve(&w->tokens, (size_t)room * sizeof(llama_token)))
+        return refuse(w, "messages", NULL, "the messages are too long");
+    llama_token *to = (llama_token *)(void *)(w->tokens.ptr + w->tokens.len);
+    int32_t n =
+        llama.llama_tokenize(w->m->vocab, text.ptr, (int32_t)text.len, to, room, first, control);
+    if (n < 0)
+        return refuse(w, "messages", NULL, "the messages cannot be turned into tokens");
+    w->tokens.len += (size_t)n * sizeof(llama_token);
+    return ERR_OK;
+}
+
+static enum err add_marked(struct work *w)
+{
+    struct str rest = buf_str(&w->text);
+    bool first = true;
+    while (rest.len) {
+        ptrdiff_t mark = str_index(rest, MARK);
+        struct str before = mark < 0 ? rest : str_take(rest, (size_t)mark);
+        if (before.len || first)
+            TRY(add_tokens(w, before, first, true));
+        first = false;
+        rest = str_skip(rest, before.len);
+        if (mark < 0)
+            break;
+        unsigned long i = strtoul(rest.ptr + 1, NULL, 16);
+        if (rest.len < MARK_BYTES || i >= w->r->message_count)
+            return refuse(w, "messages", NULL, "the messages hold control tokens of this model");
+        TRY(add_tokens(w, w->r->messages[i].content, false, false));
+        rest = str_skip(rest, MARK_BYTES);
+    }
+    return ERR_OK;
+}
+
+static enum err tokenize(struct work *w)
+{
+    bool marks = any_holds_control(w);
+    TRY(apply_template(w, marks));
+    if (marks)
+        return add_marked(w);
+    return add_tokens(w, buf_str(&w->text), true, true);
+}
+
+static enum err check_before(struct work *w)
+{
+    size_t bytes = 0, most = (size_t)w->m->sampling.context_tokens * PROMPT_BYTES_PER_TOKEN;
+    if (!w->m->template)
+        return refuse(w, "model", "model_not_supported",
+                      "the model's file has no chat template, so it cannot be asked with messages");
+    if (!w->m->template_known)
+        return refuse(w, "model", "model_not_supported",
+                      "the model's chat template is none of those that llama.cpp knows");
+    for (size_t i = 0; i < w->r->message_count; i++)
+        bytes += w->r->messages[i].content.len;
+    if (bytes > most)
+        return refuse(
+            w, "messages", "context_length_exceeded",
+            "the messages have %zu bytes of text, far more than the model's context of %d "
+            "tokens holds; shorten them",
+            bytes, w->m->sampling.context_tokens);
+    return ERR_OK;
+}
+
+enum err prompt_tokenize(const struct engine_model *m, const struct engine_request *r,
+                         llama_token **ret_tokens, int32_t *ret_count,
+                         struct openai_problem *ret_problem)
+{
+    struct work w = {.m = m, .r = r, .problem = ret_problem};
+    /* Templates add at most some hundred bytes to a message. */
+    size_t most = (size_t)m->sampling.context_tokens * PROMPT_BYTES_PER_TOKEN +
+                  r->message_count * 1024 + 4096;
+    buf_init(&w.text, most);
+    buf_init(&w.tokens, (most + 64) * 2 * sizeof(llama_token));
+    enum err e = check_before(&w);
+    if (e == ERR_OK)
+        e = tokenize(&w);
+    size_t count = w.tokens.len / sizeof(llama_token);
+    if (e == ERR_OK && count >= (size_t)m->sampling.context_tokens)
+        e = refuse(
+            &w, "messages", "context_length_exceeded",
+            "the messages have %zu tokens; the model's context holds %d, one of them for the "
+            "answer. Shorten the messages",
+            count, m->sampling.context_tokens);
+    if (e == ERR_OK) {
+        *ret_tokens = mem_array(count, sizeof **ret_tokens);
+        memcpy(*ret_tokens, w.tokens.ptr, w.tokens.len);
+        *ret_count = (int32_t)count;
+    }
+    buf_release(&w.text);
+    buf_release(&w.tokens);
+    return e;
+}

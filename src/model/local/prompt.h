@@ -1,0 +1,26 @@
+/* A chat request as tokens: the model's own template, then its vocabulary.
+ *
+ * What people write never becomes a control token. The template's tokens (<|im_start|>, [INST], …)
+ * are control tokens; when a message's text spells one, the prompt is tokenised in parts, the
+ * template's with control tokens and the messages' without. Otherwise it is tokenised in one piece,
+ * as llama.cpp's server does it. */
+#ifndef WEIR_MODEL_LOCAL_PROMPT_H
+#define WEIR_MODEL_LOCAL_PROMPT_H
+
+#include "dialect/openai_error.h"
+#include "model/local/engine_model.h"
+#include "model/local/engine_request.h"
+
+enum {
+    /* Of text for one token of the context: more than any text has, so longer ones are refused
+     * without tokenising them. */
+    PROMPT_BYTES_PER_TOKEN = 16,
+};
+
+/* At least one token of the context is left for the answer; else, or without a chat template,
+ * problem is set (for 400). The tokens are freed with mem_free. */
+MUST_CHECK enum err prompt_tokenize(const struct engine_model *m, const struct engine_request *r,
+                                    llama_token **ret_tokens, int32_t *ret_count,
+                                    struct openai_problem *ret_problem);
+
+#endif

@@ -1,0 +1,66 @@
+#include "os/child.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4096, FDS_MAX = 65536 };
+
+enum err os_program_path(struct buf *out)
+{
+    char path[PATH_BYTES];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    if (n <= 0 || n == PATH_BYTES)
+        return ERR_IO;
+    buf_append(out, path, (size_t)n);
+    return out->error;
+}
+
+static void prefer_when_out_of_memory(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t ignored = write(fd, "500", 3); /* a wish: without it the kernel chooses by size */
+    (void)ignored;
+    close(fd);
+}
+
+static void close_from(int first)
+{
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0) == 0)
+        return;
+#endif
+    long max = sysconf(_SC_OPEN_MAX);
+    max = max < 0 || max > FDS_MAX ? FDS_MAX : max;
+    for (int fd = first; fd < max; fd++)
+        close(fd);
+}
+
+void os_child_begin(const char *name, int first_unused_fd)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NAME, name);
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        signal(ignored[i], SIG_IGN);
+    close_from(first_unused_fd);
+    prefer_when_out_of_memory();
+}
+
+void os_child_grow_stack(size_t max_bytes)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_STACK, &limit) != 0)
+        return;
+    if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < max_bytes)
+        max_bytes = (size_t)limit.rlim_max;
+    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= max_bytes)
+        return;
+    limit.rlim_cur = max_bytes;
+    setrlimit(RLIMIT_STACK, &limit);
+}

@@ -1,0 +1,21 @@
+/* A program that runs parts of itself as child processes. Linux. */
+#ifndef WEIR_OS_CHILD_H
+#define WEIR_OS_CHILD_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Append the path of the running program (also after its file was replaced). ERR_IO. */
+MUST_CHECK enum err os_program_path(struct buf *out);
+
+/* Make the calling process a child that lives no longer than its parent and is not disturbed by
+ * what is meant for it: SIGKILL when the parent's thread that started it ends; SIGINT, SIGTERM and
+ * SIGHUP ignored (a terminal and a service manager send them to every process; the parent decides);
+ * the first choice of the out-of-memory killer; every file descriptor from first_unused_fd on
+ * closed; and `name` (at most 15 bytes) in top. Before other threads start. */
+void os_child_begin(const char *name, int first_unused_fd);
+
+/* Let the stack of the main thread grow to so many bytes, as far as the system allows. */
+void os_child_grow_stack(size_t max_bytes);
+
+#endif

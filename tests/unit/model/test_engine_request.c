@@ -1,0 +1,162 @@
+/* Chat requests as an engine reads them: what is understood, and what each refusal names. */
+#include "tests/unit/unit.h"
+
+#include <math.h>
+
+#include "model/local/engine_request.h"
+
+static const struct engine_sampling defaults = ENGINE_SAMPLING_DEFAULT;
+
+#define USER(text) "\"messages\":[{\"role\":\"user\",\"content\":" text "}]"
+
+static void read_good(const char *json, struct engine_request *r)
+{
+    struct openai_problem problem = {.message = ""};
+    enum err e = engine_request_read(str_from_c(json), &defaults, r, &problem);
+    if (e != ERR_OK)
+        print_error("%s: %s\n", json, problem.message);
+    assert_int_equal(e, ERR_OK);
+}
+
+static void all_fields_are_read(void **state)
+{
+    struct engine_request r;
+    (void)state;
+    read_good(
+        "{\"model\":\"m\",\"messages\":[{\"role\":\"developer\",\"content\":\"be \\u00e9\"},"
+        "{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"text\":\"b\",\"type\":\"text\"}],"
+        "\"role\":\"user\",\"name\":\"x\"},{\"role\":\"assistant\",\"content\":null,"
+        "\"tool_calls\":[]},{\"role\":\"system\",\"content\":\"\"}],"
+        "\"temperature\":0,\"top_p\":0.5,\"min_p\":0.1,\"top_k\":7,\"repeat_penalty\":1.1,"
+        "\"frequency_penalty\":-2,\"presence_penalty\":2,\"seed\":-1,\"max_tokens\":5,"
+        "\"max_completion_tokens\":6,\"stop\":[\"a\",\"\\n\"],\"logit_bias\":{\"12\":-100,"
+        "\"13\":1.5},\"stream\":true,\"stream_options\":{\"include_usage\":true,\"x\":[1]},"
+        "\"n\":1,\"tools\":[],\"tool_choice\":\"none\",\"response_format\":{\"type\":\"text\"},"
+        "\"logprobs\":false,\"user\":\"u\",\"metadata\":{\"a\":\"b\"},\"ignore_eos\":true}",
+        &r);
+    assert_int_equal(r.message_count, 4);
+    assert_string_equal(r.messages[0].role.ptr, "system");
+    assert_string_equal(r.messages[0].content.ptr, "be \xC3\xA9");
+    assert_string_equal(r.messages[1].content.ptr, "ab");
+    assert_string_equal(r.messages[2].role.ptr, "assistant");
+    assert_string_equal(r.messages[2].content.ptr, "");
+    assert_true(r.sampling.temperature == 0 && r.sampling.top_p == 0.5 && r.sampling.min_p == 0.1);
+    assert_true(r.sampling.top_k == 7 && r.sampling.repeat_penalty == 1.1);
+    assert_true(r.sampling.frequency_penalty == -2 && r.sampling.presence_penalty == 2);
+    assert_true(r.sampling.seed_given);
+    assert_int_equal(r.max_tokens, 6);
+    assert_int_equal(r.stop_count, 2);
+    assert_true(str_eq(r.stops[1], STR("\n")));
+    assert_int_equal(r.bias_count, 2);
+    assert_int_equal(r.bias[0].token, 12);
+    assert_true(isinf(r.bias[0].bias) && r.bias[1].bias == 1.5f);
+    assert_true(r.stream && r.include_usage && r.ignore_eos);
+    engine_request_release(&r);
+}
+
+static void silence_means_the_defaults(void **state)
+{
+    struct engine_request r;
+    (void)state;
+    read_good(
+        "{" USER(
+            "\"hi\"") ",\"temperature\":null,\"stop\":null,\"max_tokens\":null,"
+                      "\"tools\":null,\"seed\":null,\"logit_bias\":null,\"stream_options\":null}",
+        &r);
+    assert_memory_equal(&r.sampling, &defaults, sizeof defaults);
+    assert_true(r.stop_count == 0 && r.max_tokens == 0 && !r.stream && !r.include_usage);
+    engine_request_release(&r);
+    read_good("{" USER("\"hi\"") ",\"stop\":\"one\"}", &r);
+    assert_int_equal(r.stop_count, 1);
+    engine_request_release(&r);
+}
+
+struct refusal {
+    const char *json;
+    const char *param;
+    const char *says; /* part of the message */
+};
+
+static const struct refusal refusals[] = {
+    {"", "", "not valid JSON"},
+    {"[]", "", "must be a JSON object"},
+    {"{}", "messages", "at least one"},
+    {"{" USER("\"a\""), "", "not valid JSON"},
+    {"{" USER("\"a\"") "} x", "", "not valid JSON"},
+    {"{\"messages\":{}}", "messages", "must be a list"},
+    {"{\"messages\":[]}", "messages", "at least one"},
+    {"{\"messages\":[3]}", "messages[0]", "must be an object"},
+    {"{\"messages\":[{\"content\":\"a\"}]}", "messages[0]", "no role"},
+    {"{\"messages\":[{\"role\":\"tool\",\"content\":\"a\"}]}", "messages[0].role", "system"},
+    {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":4}]}", "messages[1].role",
+     "user"},
+    {"{" USER("5") "}", "messages[0].content", "string or a list"},
+    {"{" USER("\"a\\u0000b\"") "}", "messages[0].content", "NUL"},
+    {"{" USER("[\"a\"]") "}", "messages[0].content[0]", "must be an object"},
+    {"{" USER("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\",\"image_url\":{}}]") "}",
+     "messages[0].content[1]", "image_url"},
+    {"{" USER("[{\"text\":\"a\"}]") "}", "messages[0].content[0]", "missing"},
+    {"{" USER("[{\"type\":\"text\"}]") "}", "messages[0].content[0]", "must be a string"},
+    {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}", "messages[0]", "tool_calls"},
+    {"{" USER("\"a\"") ",\"temperature\":2.1}", "temperature", "from 0 to 2"},
+    {"{" USER("\"a\"") ",\"temperature\":\"hot\"}", "temperature", "from 0 to 2"},
+    {"{" USER("\"a\"") ",\"top_p\":-1}", "top_p", "from 0 to 1"},
+    {"{" USER("\"a\"") ",\"frequency_penalty\":3}", "frequency_penalty", "from -2 to 2"},
+    {"{" USER("\"a\"") ",\"max_tokens\":0}", "max_tokens", "from 1"},
+    {"{" USER("\"a\"") ",\"max_completion_tokens\":1.5}", "max_completion_tokens", "whole number"},
+    {"{" USER("\"a\"") ",\"seed\":\"x\"}", "seed", "whole number"},
+    {"{" USER("\"a\"") ",\"stop\":\"\"}", "stop", "0 bytes"},
+    {"{" USER("\"a\"") ",\"stop\":[\"a\",\"b\",\"c\",\"d\",\"e\"]}", "stop", "more than 4"},
+    {"{" USER("\"a\"") ",\"stop\":[1]}", "stop", "list of strings"},
+    {"{" USER("\"a\"") ",\"logit_bias\":[]}", "logit_bias", "object"},
+    {"{" USER("\"a\"") ",\"logit_bias\":{\"x\":1}}", "logit_bias", "token's number"},
+    {"{" USER("\"a\"") ",\"logit_bias\":{\"1\":101}}", "logit_bias", "from -100 to 100"},
+    {"{" USER("\"a\"") ",\"stream\":1}", "stream", "true or false"},
+    {"{" USER("\"a\"") ",\"stream_options\":{\"include_usage\":2}}", "stream_options.include_usage",
+     "true or false"},
+    {"{" USER("\"a\"") ",\"n\":2}", "n", "must be 1"},
+    {"{" USER("\"a\"") ",\"tools\":[{}]}", "tools", "do not support"},
+    {"{" USER("\"a\"") ",\"tool_choice\":\"required\"}", "tool_choice", "do not support"},
+    {"{" USER("\"a\"") ",\"response_format\":{\"type\":\"json_object\"}}", "response_format",
+     "support"},
+    {"{" USER("\"a\"") ",\"logprobs\":true}", "logprobs", "do not support"},
+    {"{" USER("\"a\"") ",\"modalities\":[\"text\",\"audio\"]}", "modalities", "do not support"},
+};
+
+static void refusals_name_their_field(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        struct engine_request r;
+        struct openai_problem p = {.message = ""};
+        assert_int_not_equal(engine_request_read(str_from_c(refusals[i].json), &defaults, &r, &p),
+                             ERR_OK);
+        if (strcmp(p.param, refusals[i].param) != 0 || !strstr(p.message, refusals[i].says))
+            fail_msg("%s: param '%s', message '%s'", refusals[i].json, p.param, p.message);
+    }
+}
+
+static void nesting_is_bounded(void **state)
+{
+    (void)state;
+    BUF_AUTO struct buf json;
+    buf_init(&json, 4096);
+    buf_append_str(&json, STR("{" USER("\"a\"") ",\"metadata\":"));
+    for (int i = 0; i < 200; i++)
+        buf_append_char(&json, '[');
+    struct engine_request r;
+    struct openai_problem p;
+    assert_int_not_equal(engine_request_read(buf_str(&json), &defaults, &r, &p), ERR_OK);
+    assert_non_null(strstr(p.message, "not valid JSON"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_fields_are_read),
+        cmocka_unit_test(silence_means_the_defaults),
+        cmocka_unit_test(refusals_name_their_field),
+        cmocka_unit_test(nesting_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
