@@ -17,6 +17,20 @@ static enum json_fault fault_of(struct str text, unsigned max_depth, size_t *ret
     return r.fault;
 }
 
+/* The same by entering everything there is. */
+static void walk(struct json_reader *r)
+{
+    struct json_value key;
+    if (json_enter(r, JSON_OBJECT))
+        while (json_next_member(r, &key))
+            walk(r);
+    else if (json_enter(r, JSON_ARRAY))
+        while (json_next_element(r))
+            walk(r);
+    else
+        json_take(r);
+}
+
 struct text_case {
     struct str text;
     enum json_fault fault;
@@ -91,6 +105,9 @@ static const struct text_case text_cases[] = {
     BAD("\"\0\"", CONTROL, 1),
     BAD("\"\x1f\"", CONTROL, 1),
     BAD("\"0123456789abcdef\tx\"", CONTROL, 17),
+    BAD("\"\x1f"
+        "0123456789abcdef\"",
+        CONTROL, 1),
     BAD("\"\x80\"", UTF8, 1),
     BAD("\"\xC1\x81\"", UTF8, 1),
     BAD("\"\xC3\"", UTF8, 1),
@@ -139,6 +156,13 @@ static void accepts_what_the_grammar_does(void **state)
         enum json_fault fault = fault_of(c->text, 128, &at);
         if (fault != c->fault || at != c->at)
             fail_msg("%.*s: fault %d at %zu", STR_ARG(c->text), (int)fault, at);
+
+        struct json_reader r;
+        json_reader_init(&r, c->text, 128);
+        walk(&r);
+        json_finish(&r);
+        if (r.fault != c->fault || r.fault_at != c->at)
+            fail_msg("entered: %.*s", STR_ARG(c->text));
 
         struct buf outer BUF_AUTO;
         buf_init(&outer, 1 << 20);
@@ -346,6 +370,7 @@ static void numbers_become_integers(void **state)
         {STR_INIT("10.0"), ERR_OK, 10},
         {STR_INIT("1.5"), ERR_INVALID, 0},
         {STR_INIT("1e-3"), ERR_INVALID, 0},
+        {STR_INIT("1e17"), ERR_OUT_OF_RANGE, 0},
         {STR_INIT("1e300"), ERR_OUT_OF_RANGE, 0},
         {STR_INIT("1e999"), ERR_OUT_OF_RANGE, 0},
         {STR_INIT("12.00000000000000000000000000000000000000000000000000000000000000000000000000"),

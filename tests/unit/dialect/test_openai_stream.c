@@ -382,6 +382,27 @@ static void collecting_is_bounded(void **state)
     openai_chat_stream_release(&s);
 }
 
+/* Nothing is left out in the middle: after the first piece that did not fit none follows. */
+static void what_is_kept_is_a_beginning(void **state)
+{
+    (void)state;
+    struct buf answer BUF_AUTO, event BUF_AUTO;
+    struct json_value value;
+    struct chat_stream s;
+    buf_init(&answer, MAX_BYTES);
+    buf_init(&event, MAX_BYTES);
+    buf_printf(&event, "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%05000d\"}}]}", 0);
+    openai_chat_stream_init(&s, true, 4000, MAX_DEPTH);
+    openai_chat_stream_feed(&s, STR_NONE, STR(DELTA("{\"content\":\"one\"}")));
+    openai_chat_stream_feed(&s, STR_NONE, buf_str(&event));
+    openai_chat_stream_feed(&s, STR_NONE, STR(DELTA("{\"content\":\"three\"}")));
+    openai_chat_stream_answer(&s, &answer);
+    assert_true(json_find(buf_str(&answer), "choices.0.message.content", &value));
+    assert_true(json_eq(&value, STR("one")));
+    assert_int_equal(s.output_bytes, 3 + 5000 + 5);
+    openai_chat_stream_release(&s);
+}
+
 /* Choices, members and indices without end cost bounded memory and bounded time. */
 static void parts_are_bounded(void **state)
 {
@@ -449,6 +470,7 @@ int main(void)
         cmocka_unit_test(the_first_error_is_kept),
         cmocka_unit_test(generated_text_is_counted),
         cmocka_unit_test(collecting_is_bounded),
+        cmocka_unit_test(what_is_kept_is_a_beginning),
         cmocka_unit_test(parts_are_bounded),
         cmocka_unit_test(deep_deltas_are_kept_whole),
         cmocka_unit_test(a_released_stream_may_be_released),
