@@ -27,6 +27,13 @@ int64_t os_wall_us(void)
     return read_us(CLOCK_REALTIME);
 }
 
+void os_sleep_us(uint64_t us)
+{
+    struct timespec t = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+    while (nanosleep(&t, &t) != 0)
+        continue;
+}
+
 void os_clock_set(const struct os_clock *clock)
 {
     simulated = clock;

@@ -9,6 +9,9 @@ uint64_t os_now_us(void);
 /* Wall clock, µs since 1970-01-01 UTC; may jump. Any thread. */
 int64_t os_wall_us(void);
 
+/* Let the calling thread wait. Not on a loop. */
+void os_sleep_us(uint64_t us);
+
 struct os_clock {
     uint64_t (*now_us)(void *arg);
     int64_t (*wall_us)(void *arg);
