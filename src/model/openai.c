@@ -1,0 +1,304 @@
+/* One use is one fetch: the request's parts go out as they are, the answer's bytes come back as
+ * they are. Only the head of the request is made here. */
+#include "model/openai.h"
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/mem.h"
+#include "os/clock.h"
+
+enum {
+    OWN_HEADERS = 5, /* content-type, accept, authorization, user-agent, traceparent */
+    CONFIGURED_HEADERS_MAX = 32,
+};
+
+struct openai_driver {
+    struct http_client *client;
+    struct http_origin *origin;
+    struct http_timeouts timeouts;
+    struct str base_path;
+    struct str authorization; /* "Bearer …", or empty */
+    struct http_header *headers;
+    size_t header_count;
+    struct arena memory;
+};
+
+struct openai_use {
+    struct model_use use;
+    struct model_events events;
+    void *arg;
+    struct http_fetch *fetch; /* NULL once it is over */
+    bool answered;            /* on_head came */
+    struct model_timing timing;
+};
+
+static int64_t retry_after_ms(const struct http_headers *headers)
+{
+    uint64_t number;
+    struct str ms = http_headers_get(headers, STR("retry-after-ms"));
+    struct str seconds = http_headers_get(headers, STR("retry-after"));
+    if (str_to_u64(ms, &number) == ERR_OK && number < 86400000)
+        return (int64_t)number;
+    if (str_to_u64(seconds, &number) == ERR_OK && number < 86400)
+        return (int64_t)number * 1000;
+    return -1;
+}
+
+static void take_timing(struct openai_use *u)
+{
+    struct http_fetch_stats stats;
+    if (!u->fetch)
+        return;
+    http_fetch_stats(u->fetch, &stats);
+    u->timing.connect_us = stats.connect_us;
+    u->timing.first_byte_us = stats.first_byte_us;
+    u->timing.bytes_out = stats.bytes_out;
+    u->timing.bytes_in = stats.bytes_in;
+    u->timing.reused = stats.reused;
+}
+
+static void finish(struct openai_use *u)
+{
+    take_timing(u);
+    u->timing.end_us = os_now_us();
+    u->fetch = NULL;
+}
+
+static void on_head(struct http_fetch *fetch, const struct http_response *response, void *arg)
+{
+    struct openai_use *u = arg;
+    (void)fetch;
+    u->answered = true;
+    struct model_head head = {
+        .status = response->status,
+        .content_type = http_headers_get(&response->headers, STR("content-type")),
+        .retry_after_ms = retry_after_ms(&response->headers),
+        .headers = &response->headers,
+    };
+    u->events.on_head(u->arg, &head);
+}
+
+static void on_body(struct http_fetch *fetch, struct str bytes, void *arg)
+{
+    struct openai_use *u = arg;
+    (void)fetch;
+    u->events.on_body(u->arg, bytes);
+}
+
+static void on_end(struct http_fetch *fetch, void *arg)
+{
+    struct openai_use *u = arg;
+    (void)fetch;
+    finish(u);
+    u->events.on_end(u->arg);
+}
+
+static enum model_phase phase_of(const struct openai_use *u, const struct http_failure *failure)
+{
+    if (u->answered)
+        return MODEL_PHASE_BODY;
+    switch (failure->phase) {
+    case HTTP_PHASE_WAIT:
+    case HTTP_PHASE_DNS:
+    case HTTP_PHASE_CONNECT:
+    case HTTP_PHASE_PROXY:
+    case HTTP_PHASE_TLS: return MODEL_PHASE_CONNECT;
+    case HTTP_PHASE_SEND: return MODEL_PHASE_SEND;
+    case HTTP_PHASE_FIRST_BYTE:
+    case HTTP_PHASE_HEAD: return MODEL_PHASE_FIRST_BYTE;
+    case HTTP_PHASE_BODY: break;
+    }
+    return MODEL_PHASE_BODY;
+}
+
+static void on_fail(struct http_fetch *fetch, const struct http_failure *failure, void *arg)
+{
+    struct openai_use *u = arg;
+    (void)fetch;
+    enum model_phase phase = phase_of(u, failure);
+    finish(u);
+    u->events.on_fail(u->arg, failure->error, phase, failure->detail);
+}
+
+static const struct http_fetch_events fetch_events = {
+    .on_head = on_head,
+    .on_body = on_body,
+    .on_end = on_end,
+    .on_fail = on_fail,
+};
+
+static size_t write_headers(const struct openai_driver *d, const struct model_request *request,
+                            struct http_header *headers)
+{
+    size_t n = 0;
+    headers[n++] = HTTP_HEADER("content-type", STR("application/json"));
+    headers[n++] =
+        HTTP_HEADER("accept", request->stream ? STR("text/event-stream") : STR("application/json"));
+    headers[n++] = HTTP_HEADER("user-agent", STR("weir/" WEIR_VERSION));
+    if (d->authorization.len)
+        headers[n++] = HTTP_HEADER("authorization", d->authorization);
+    if (request->traceparent.len)
+        headers[n++] = HTTP_HEADER("traceparent", request->traceparent);
+    for (size_t i = 0; i < d->header_count; i++)
+        headers[n++] = d->headers[i];
+    return n;
+}
+
+/* The provider's total bounds an attempt, the call's deadline all of them: the nearer one counts.
+ */
+static uint64_t total_ms(const struct openai_driver *d, const struct model_request *request)
+{
+    uint64_t total = d->timeouts.total_ms;
+    if (!request->deadline_us)
+        return total;
+    uint64_t now_us = os_now_us();
+    uint64_t left_ms =
+        request->deadline_us > now_us ? (request->deadline_us - now_us + 999) / 1000 : 0;
+    left_ms = left_ms ? left_ms : 1;
+    return total && total < left_ms ? total : left_ms;
+}
+
+static enum err start(void *driver, const struct model_request *request,
+                      const struct model_events *events, void *arg, struct model_use **ret_use)
+{
+    struct openai_driver *d = driver;
+    struct http_header headers[OWN_HEADERS + CONFIGURED_HEADERS_MAX];
+    char path[512];
+    size_t path_len = d->base_path.len + request->endpoint.len;
+    if (path_len > sizeof path)
+        return ERR_TOO_LARGE;
+    memcpy(path, d->base_path.ptr, d->base_path.len);
+    memcpy(path + d->base_path.len, request->endpoint.ptr, request->endpoint.len);
+
+    struct http_request fetch = {
+        .origin = d->origin,
+        .method = STR("POST"),
+        .path = str_of(path, path_len),
+        .headers = headers,
+        .header_count = write_headers(d, request, headers),
+        .body = request->body,
+        .body_count = request->body_parts,
+        .timeouts = d->timeouts,
+
+    };
+    fetch.timeouts.total_ms = total_ms(d, request);
+    struct openai_use *u = NEW(struct openai_use);
+    u->use.ops = openai_driver_target(d).ops;
+    u->events = *events;
+    u->arg = arg;
+    u->timing.started_us = os_now_us();
+    enum err err = http_client_start(d->client, &fetch, &fetch_events, u, &u->fetch);
+    if (err != ERR_OK) {
+        mem_free(u);
+        return err;
+    }
+    *ret_use = &u->use;
+    return ERR_OK;
+}
+
+static void cancel(struct model_use *use)
+{
+    struct openai_use *u = (struct openai_use *)use;
+    struct http_fetch *fetch = u->fetch;
+    if (!fetch)
+        return;
+    finish(u);
+    http_fetch_cancel(fetch);
+}
+
+static void pause(struct model_use *use)
+{
+    struct openai_use *u = (struct openai_use *)use;
+    if (u->fetch)
+        http_fetch_pause(u->fetch);
+}
+
+static void resume(struct model_use *use)
+{
+    struct openai_use *u = (struct openai_use *)use;
+    if (u->fetch)
+        http_fetch_resume(u->fetch);
+}
+
+static void timing(const struct model_use *use, struct model_timing *ret_timing)
+{
+    struct openai_use *u = (struct openai_use *)use;
+    take_timing(u);
+    *ret_timing = u->timing;
+}
+
+static void release(struct model_use *use)
+{
+    cancel(use);
+    mem_free(use);
+}
+
+static const struct model_ops ops = {
+    .start = start,
+    .cancel = cancel,
+    .pause = pause,
+    .resume = resume,
+    .timing = timing,
+    .release = release,
+};
+
+struct model_target openai_driver_target(struct openai_driver *driver)
+{
+    return (struct model_target){.ops = &ops, .driver = driver};
+}
+
+static enum err copy_headers(struct openai_driver *d, const struct openai_options *options)
+{
+    if (options->header_count > CONFIGURED_HEADERS_MAX)
+        return ERR_TOO_LARGE;
+    d->headers = ARENA_ARRAY(&d->memory, struct http_header, options->header_count + 1);
+    for (size_t i = 0; i < options->header_count; i++) {
+        if (!http_header_valid(&options->headers[i]))
+            return ERR_INVALID;
+        d->headers[i].name = arena_str(&d->memory, options->headers[i].name);
+        d->headers[i].value = arena_str(&d->memory, options->headers[i].value);
+    }
+    d->header_count = options->header_count;
+    return ERR_OK;
+}
+
+static void copy_key(struct openai_driver *d, struct str key)
+{
+    static const struct str bearer = STR_INIT("Bearer ");
+    if (key.len == 0)
+        return;
+    char *value = arena_alloc(&d->memory, bearer.len + key.len);
+    memcpy(value, bearer.ptr, bearer.len);
+    memcpy(value + bearer.len, key.ptr, key.len);
+    d->authorization = str_of(value, bearer.len + key.len);
+}
+
+enum err openai_driver_new(struct http_client *client, const struct openai_options *options,
+                           struct openai_driver **ret_driver)
+{
+    struct openai_driver *d = NEW(struct openai_driver);
+    arena_init(&d->memory);
+    d->client = client;
+    d->timeouts = options->timeouts;
+    d->base_path = arena_str(&d->memory, options->base_path);
+    copy_key(d, options->key);
+    enum err err = copy_headers(d, options);
+    if (err == ERR_OK)
+        err = http_origin_open(client, &options->origin, &d->origin);
+    if (err != ERR_OK) {
+        openai_driver_free(d);
+        return err;
+    }
+    *ret_driver = d;
+    return ERR_OK;
+}
+
+void openai_driver_free(struct openai_driver *driver)
+{
+    if (!driver)
+        return;
+    if (driver->origin)
+        http_origin_close(driver->origin);
+    arena_release(&driver->memory);
+    mem_free(driver);
+}
