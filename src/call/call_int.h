@@ -1,0 +1,157 @@
+/* Private to src/call: a call's state, and what its files offer one another. */
+#ifndef WEIR_CALL_CALL_INT_H
+#define WEIR_CALL_CALL_INT_H
+
+#include "call/call.h"
+#include "call/gateway_int.h"
+#include "call/trace.h"
+#include "codec/usage.h"
+#include "dialect/openai_chat.h"
+#include "net/sse.h"
+
+enum call_outcome { CALL_OK, CALL_ERROR, CALL_CANCELLED, CALL_REFUSED };
+
+/* One attempt, as recorded. Times: os_now_us clock, 0: did not happen. */
+struct call_attempt {
+    const struct config_target *target;
+    int status;                /* HTTP; 0: no answer came */
+    const char *error;         /* short name ("connect", "status", …); NULL: none */
+    struct openai_problem why; /* what the target, or the network, said */
+    struct model_timing timing;
+    int64_t retry_after_ms; /* -1: none */
+};
+
+/* What to do with the answer's bytes. */
+enum call_phase {
+    CALL_WAITING,    /* no head yet, or between attempts */
+    CALL_COLLECTING, /* an error's body: kept until it is whole */
+    CALL_WHOLE,      /* an answer in one piece */
+    CALL_STREAMING,  /* events */
+    CALL_FINISHED,   /* call_finish has run */
+};
+
+struct call {
+    /* Who and what. */
+    struct gateway_loop *gl;
+    struct loop_settings *settings;
+    const struct key *key;
+    struct str presented; /* the caller's key: a secret */
+    struct http_exchange *x;
+    char id[TRACE_ID_HEX + 1];
+    struct trace trace;
+    int64_t wall_us; /* when the request's first byte came */
+    struct chat_request request;
+    bool request_read;
+    struct config_route route;
+    struct reservation reservation;
+
+    /* The attempt under way, and those before it. */
+    struct call_attempt *attempts;
+    size_t attempt_count;
+    struct model_use *use;
+    struct model_request outgoing;
+    struct chat_body body;
+    char traceparent[TRACEPARENT_BYTES + 1];
+    struct loop_timer retry_timer;
+    struct loop_timer deadline_timer;
+    uint64_t deadline_us; /* for the first content byte */
+    uint64_t waited_us;   /* between attempts */
+
+    /* The answer. */
+    enum call_phase phase;
+    int status;               /* what the client sees, or would see */
+    struct http_header *head; /* fields to pass on, in the exchange's arena */
+    size_t head_count;
+    struct buf answer;     /* WHOLE and COLLECTING: the body, for client and record */
+    size_t answer_sent;    /* bytes of it that the client has */
+    uint64_t answer_bytes; /* that came, kept or not */
+    struct buf held;       /* STREAMING: events not passed on yet */
+    struct sse_parser events;
+    struct chat_stream stream;
+    bool streaming; /* events and stream are in use */
+    bool content;   /* the first content byte has come */
+    bool head_sent;
+    bool paused;
+    bool gone;                    /* the client left */
+    uint64_t first_byte_us;       /* of the answer */
+    uint64_t first_token_us;      /* content */
+    struct loop_timer tail_timer; /* [DONE] came, the body's end did not */
+
+    /* The end. */
+    enum call_outcome outcome;
+    bool whole;                    /* the answer came whole */
+    struct openai_problem problem; /* what the client is told, or would have been */
+    struct usage usage;
+    struct str usage_raw;
+    struct log_append append;
+    struct loop_task recorded;
+    int64_t retry_after_ms;  /* for the client; -1: none */
+    struct str request_blob; /* "sha256:…" where a body is kept as a blob */
+    struct str response_blob;
+    struct buf response; /* a stream's assembled answer */
+};
+
+/* ---- attempt.c ---- */
+
+/* Start the next attempt (the first one too). */
+void call_attempt_next(struct call *c);
+/* The status for a client when an attempt ended in this. */
+int call_status_of(enum err kind);
+/* The use is over or given up: note its times in the attempt, and let it go. */
+void call_attempt_end(struct call *c);
+static inline struct call_attempt *call_attempt_now(const struct call *c)
+{
+    return &c->attempts[c->attempt_count - 1];
+}
+/* The attempt under way failed before its first content: try on, or finish with its error. error:
+ * the attempt's short name; kind: what it was (ERR_OK: a status). */
+void call_attempt_failed(struct call *c, enum err kind, const char *error);
+
+/* ---- relay.c ---- */
+
+void call_relay_head(struct call *c, const struct model_head *head);
+void call_relay_body(struct call *c, struct str bytes);
+void call_relay_end(struct call *c);
+void call_relay_fail(struct call *c, enum err error, enum model_phase phase, struct str detail);
+/* Forget what an attempt brought. */
+void call_relay_reset(struct call *c);
+void call_relay_drain(struct call *c);
+/* The record is written (or was not to be): give the client the rest, and end the exchange. */
+void call_relay_release(struct call *c);
+/* Cut the answer: nothing more can be said. */
+void call_relay_cut(struct call *c);
+
+/* ---- finish.c ---- */
+
+/* End a call, whatever its end. status: what the client sees. */
+void call_finish(struct call *c, enum call_outcome outcome, int status);
+/* Refuse or fail with c->problem set, as an error body of ours. */
+void call_finish_problem(struct call *c, enum call_outcome outcome, int status);
+
+/* ---- record.c ---- */
+
+/* The record as JSON, for the log, without secrets; and its cost as decimal text, untouched when
+ * unknown. */
+void call_record_write(const struct call *c, struct buf *json, char ret_cost[DECIMAL_TEXT_BYTES]);
+/* The keys that nothing recorded or passed on as an error may show: the caller's and the
+ * provider's. */
+size_t call_secrets(const struct call *c, struct str ret_secrets[2]);
+const char *call_outcome_name(enum call_outcome outcome);
+
+/* ---- redact.c ---- */
+
+/* Append text with every occurrence of the secrets replaced by "***". */
+void redact_append(struct buf *out, struct str text, const struct str *secrets, size_t count);
+/* Does text hold one of them? */
+bool redact_needed(struct str text, const struct str *secrets, size_t count);
+
+/* ---- blob.c ---- */
+
+/* Keep bytes under <data_dir>/blobs, named by their SHA-256; there already is fine. May wait for
+ * the disk: on a worker's thread. */
+MUST_CHECK enum err blob_write(struct log *log, struct str data_dir, struct str bytes,
+                               char ret_name[72]);
+/* Read one back: name is "sha256:<64 hex>". */
+MUST_CHECK enum err blob_read(struct str data_dir, struct str name, struct buf *ret_bytes);
+
+#endif

@@ -1,0 +1,396 @@
+/* The answer's way to the client, while the dialect watches.
+ *
+ *   error status   collected whole; becomes the answer when no attempt is left
+ *   one piece      held whole up to CALL_HELD_BYTES_MAX, past that passed on but for its last piece
+ *   events         held until the first content, then passed on as they come, but for [DONE]
+ *
+ * What is held at the end leaves in call_relay_release, when the record is on the log. */
+#include "base/assert.h"
+#include "call/call_int.h"
+#include "os/clock.h"
+
+enum { TAIL_MS = 250 /* for the end of a body after [DONE] */ };
+
+/* ---- Head ---- */
+
+static bool passes_on(const struct http_header *h)
+{
+    return !str_eq_nocase(h->name, STR("set-cookie")) && !str_eq_nocase(h->name, STR("server")) &&
+           !str_eq_nocase(h->name, STR("date")) && !str_starts_nocase(h->name, STR("x-weir-"));
+}
+
+static void add_header(struct call *c, struct str name, struct str value)
+{
+    c->head[c->head_count++] = (struct http_header){name, value};
+}
+
+static void add_own_headers(struct call *c)
+{
+    add_header(c, STR("x-weir-call-id"), str_of(c->id, TRACE_ID_HEX));
+    add_header(c, STR("x-weir-target"), call_attempt_now(c)->target->name);
+}
+
+static void keep_headers(struct call *c, const struct model_head *head)
+{
+    struct arena *a = c->x->arena;
+    size_t count = head->headers ? head->headers->count : 1;
+    c->head = ARENA_ARRAY(a, struct http_header, count + 2);
+    c->head_count = 0;
+    if (head->headers) {
+        size_t forwardable = http_headers_forwardable(head->headers, c->head);
+        for (size_t i = 0; i < forwardable; i++) {
+            struct http_header h = c->head[i];
+            if (passes_on(&h))
+                add_header(c, arena_str(a, h.name), arena_str(a, h.value));
+        }
+    } else if (head->content_type.len) {
+        add_header(c, STR("content-type"), arena_str(a, head->content_type));
+    }
+    add_own_headers(c);
+}
+
+static void stream_begin(struct call *c)
+{
+    const struct config_limits *limits = &c->settings->shared->config->limits;
+    if (c->streaming) {
+        openai_chat_stream_reset(&c->stream);
+        sse_parser_release(&c->events);
+    } else {
+        openai_chat_stream_init(&c->stream, c->body.adds_usage, CALL_KEPT_BYTES_MAX,
+                                (unsigned)limits->nesting);
+    }
+    sse_parser_init(&c->events, (size_t)limits->event_bytes);
+    c->streaming = true;
+}
+
+void call_relay_head(struct call *c, const struct model_head *head)
+{
+    c->first_byte_us = os_now_us();
+    keep_headers(c, head);
+    if (head->status < 200 || head->status > 299) {
+        c->phase = CALL_COLLECTING;
+        return;
+    }
+    c->status = head->status;
+    if (str_starts_nocase(head->content_type, STR("text/event-stream"))) {
+        c->phase = CALL_STREAMING;
+        stream_begin(c);
+    } else {
+        c->phase = CALL_WHOLE;
+    }
+}
+
+void call_relay_reset(struct call *c)
+{
+    c->phase = CALL_WAITING;
+    buf_reset(&c->answer);
+    buf_reset(&c->held);
+    c->answer_bytes = 0;
+    c->head_count = 0;
+    if (c->streaming)
+        openai_chat_stream_reset(&c->stream);
+}
+
+/* ---- Passing on ---- */
+
+/* The first content byte: from here on there is no other attempt. */
+static void content_begins(struct call *c)
+{
+    if (c->content)
+        return;
+    c->content = true;
+    c->first_token_us = os_now_us();
+    loop_timer_stop(&c->deadline_timer);
+}
+
+/* Give the client what is held, and hold the target back while the client is slow. */
+static void pass_held(struct call *c)
+{
+    if (!c->head_sent) {
+        c->head_sent = true;
+        http_respond_head(c->x, c->status, c->head, c->head_count, HTTP_CHUNKED);
+    }
+    if (c->held.len)
+        http_respond_body(c->x, buf_str(&c->held));
+    buf_reset(&c->held);
+    size_t limit = (size_t)c->settings->shared->config->limits.pending_bytes / 2;
+    if (c->use && !c->paused && http_pending_bytes(c->x) > limit) {
+        c->paused = true;
+        model_use_pause(c->use);
+    }
+}
+
+void call_relay_drain(struct call *c)
+{
+    if (!c->paused)
+        return;
+    c->paused = false;
+    if (c->use)
+        model_use_resume(c->use);
+}
+
+/* ---- One piece ---- */
+
+static void keep(struct call *c, struct str bytes)
+{
+    c->answer_bytes += bytes.len;
+    if (bytes.len <= CALL_KEPT_BYTES_MAX - c->answer.len)
+        buf_append_str(&c->answer, bytes);
+}
+
+static void whole_body(struct call *c, struct str bytes)
+{
+    content_begins(c);
+    if (c->answer_bytes + bytes.len <= CALL_HELD_BYTES_MAX) {
+        keep(c, bytes);
+        return;
+    }
+    if (!c->head_sent)
+        buf_append_str(&c->held, buf_str(&c->answer));
+    pass_held(c);
+    buf_append_str(&c->held, bytes);
+    keep(c, bytes);
+}
+
+/* ---- Events ---- */
+
+static void on_tail(void *arg)
+{
+    struct call *c = arg;
+    /* The answer is whole; the target just does not close it. */
+    call_attempt_end(c);
+    c->whole = true;
+    call_finish(c, CALL_OK, c->status);
+}
+
+static void last_event(struct call *c, struct str raw)
+{
+    if (c->content)
+        pass_held(c);
+    buf_append_str(&c->held, raw);
+    loop_timer_init(&c->tail_timer, on_tail, c);
+    loop_timer_start(c->gl->loop, &c->tail_timer, TAIL_MS);
+}
+
+static void take_event(struct call *c, const struct sse_event *event)
+{
+    if (c->stream.done)
+        return;
+    if (!event->has_data) {
+        buf_append_str(&c->held, event->raw);
+        return;
+    }
+    struct chat_event seen = openai_chat_stream_feed(&c->stream, event->type, event->data);
+    if (seen.content || c->held.len > CALL_PRELUDE_BYTES_MAX)
+        content_begins(c);
+    switch (seen.action) {
+    case CHAT_EVENT_FORWARD: buf_append_str(&c->held, event->raw); break;
+    case CHAT_EVENT_HIDE: break;
+    case CHAT_EVENT_DONE: last_event(c, event->raw); break;
+    }
+}
+
+/* The answer breaks off after its beginning: say so inside the stream. */
+static void break_off(struct call *c)
+{
+    openai_error_event_write(&c->held, &c->problem);
+    call_finish(c, CALL_ERROR, c->status);
+}
+
+static void event_too_large(struct call *c)
+{
+    long long limit = (long long)c->settings->shared->config->limits.event_bytes;
+    call_attempt_now(c)->error = "event_too_large";
+    openai_problem_set(&c->problem, "api_error", NULL, "upstream_event_too_large",
+                       "an event of the upstream's stream is larger than limits.event (%lld bytes)",
+                       limit);
+    if (c->content) {
+        break_off(c);
+        return;
+    }
+    call_attempt_now(c)->why = c->problem;
+    call_attempt_failed(c, ERR_PROTOCOL, "event_too_large");
+}
+
+static void stream_body(struct call *c, struct str bytes)
+{
+    struct sse_event event;
+    struct str in = bytes;
+    enum sse_result result;
+    while ((result = sse_parser_next(&c->events, &in, &event)) == SSE_EVENT)
+        take_event(c, &event);
+    if (result == SSE_TOO_LARGE) {
+        event_too_large(c);
+        return;
+    }
+    if (c->content && !c->stream.done)
+        pass_held(c);
+}
+
+void call_relay_body(struct call *c, struct str bytes)
+{
+    switch (c->phase) {
+    case CALL_COLLECTING: keep(c, bytes); break;
+    case CALL_WHOLE: whole_body(c, bytes); break;
+    case CALL_STREAMING: stream_body(c, bytes); break;
+    case CALL_WAITING:
+    case CALL_FINISHED: break;
+    }
+}
+
+/* ---- End ---- */
+
+static void collected_end(struct call *c)
+{
+    struct call_attempt *a = call_attempt_now(c);
+    openai_error_read(buf_str(&c->answer), a->status, &a->why);
+    call_attempt_failed(c, ERR_OK, "status");
+}
+
+/* An event that the body's end cut off: the standard drops it, but a sender that forgot its last
+ * empty line meant it. */
+static void finish_events(struct call *c)
+{
+    struct sse_event event;
+    struct str rest = sse_parser_finish(&c->events);
+    if (rest.len == 0)
+        return;
+    struct buf ended BUF_AUTO;
+    buf_init(&ended, SSE_EVENT_BYTES_MAX + 2);
+    buf_append_str(&ended, rest);
+    buf_append_str(&ended, STR("\n\n"));
+    sse_parser_release(&c->events);
+    sse_parser_init(&c->events, SSE_EVENT_BYTES_MAX + 2);
+    struct str in = buf_str(&ended);
+    while (sse_parser_next(&c->events, &in, &event) == SSE_EVENT)
+        take_event(c, &event);
+}
+
+static void stream_end(struct call *c)
+{
+    finish_events(c);
+    if (openai_chat_stream_complete(&c->stream)) {
+        c->whole = true;
+        call_finish(c, CALL_OK, c->status);
+        return;
+    }
+    struct call_attempt *a = call_attempt_now(c);
+    if (c->stream.failed) {
+        a->why = c->stream.error;
+        c->problem = c->stream.error;
+    } else {
+        openai_problem_set(&c->problem, "api_error", NULL, "upstream_stream_cut",
+                           "'%.*s' ended its stream before the answer was complete; call %s",
+                           STR_ARG(a->target->name), c->id);
+        a->why = c->problem;
+    }
+    if (!c->content) {
+        call_attempt_failed(c, ERR_RESET, c->stream.failed ? "error_event" : "reset");
+        return;
+    }
+    a->error = c->stream.failed ? "error_event" : "truncated";
+    if (c->stream.failed)
+        call_finish(c, CALL_ERROR, c->status); /* the client reads the target's own event */
+    else
+        break_off(c);
+}
+
+void call_relay_end(struct call *c)
+{
+    loop_timer_stop(&c->tail_timer);
+    switch (c->phase) {
+    case CALL_COLLECTING: collected_end(c); break;
+    case CALL_WHOLE:
+        c->whole = true;
+        call_finish(c, CALL_OK, c->status);
+        break;
+    case CALL_STREAMING: stream_end(c); break;
+    case CALL_WAITING:
+    case CALL_FINISHED: ASSERT(!"an end without a head"); break;
+    }
+}
+
+/* ---- Failure ---- */
+
+static const char *failure_name(enum err error, enum model_phase phase)
+{
+    switch (error) {
+    case ERR_TIMEOUT: return phase == MODEL_PHASE_CONNECT ? "connect_timeout" : "timeout";
+    case ERR_DNS: return "dns";
+    case ERR_TLS: return "tls";
+    case ERR_CONNECT: return "connect";
+    case ERR_PROTOCOL: return "protocol";
+    case ERR_TRUNCATED: return "truncated";
+    case ERR_RESET: return "reset";
+    default: return err_name(error);
+    }
+}
+
+static bool answer_began(const struct call *c)
+{
+    return c->content || c->head_sent;
+}
+
+void call_relay_fail(struct call *c, enum err error, enum model_phase phase, struct str detail)
+{
+    struct call_attempt *a = call_attempt_now(c);
+    loop_timer_stop(&c->tail_timer);
+    if (c->streaming && c->stream.done) {
+        c->whole = true;
+        call_finish(c, CALL_OK, c->status);
+        return;
+    }
+    openai_problem_set(&a->why, openai_error_type(error), NULL, openai_error_code(error), "%.*s",
+                       STR_ARG(detail));
+    if (!answer_began(c)) {
+        /* An error's status is known even if its body is not whole. */
+        if (c->phase == CALL_COLLECTING)
+            collected_end(c);
+        else
+            call_attempt_failed(c, error, failure_name(error, phase));
+        return;
+    }
+    a->error = failure_name(error, phase);
+    openai_problem_set(&c->problem, openai_error_type(error), NULL, openai_error_code(error),
+                       "'%.*s' broke off its answer: %s; call %s", STR_ARG(a->target->name),
+                       err_text(error), c->id);
+    if (c->phase == CALL_STREAMING)
+        break_off(c);
+    else if (c->head_sent)
+        call_finish(c, CALL_ERROR, c->status); /* cut, see call_relay_release */
+    else
+        call_finish_problem(c, CALL_ERROR, call_status_of(error));
+}
+
+/* ---- Release ---- */
+
+void call_relay_cut(struct call *c)
+{
+    http_abort(c->x);
+}
+
+static void release_stream(struct call *c)
+{
+    pass_held(c);
+    http_respond_end(c->x);
+}
+
+/* A stream, or a long answer: what is left of it. */
+static bool continues(const struct call *c)
+{
+    if (c->head_sent)
+        return c->streaming || c->outcome == CALL_OK;
+    return c->streaming && c->status == 200;
+}
+
+void call_relay_release(struct call *c)
+{
+    if (c->gone)
+        http_abort(c->x);
+    else if (continues(c))
+        release_stream(c);
+    else if (!c->head_sent)
+        http_respond_with(c->x, c->status, c->head, c->head_count, buf_str(&c->answer));
+    else
+        call_relay_cut(c);
+}
