@@ -91,6 +91,7 @@ $(OUT)/obj/bench/%.o: bench/%.c | $(DEPS_READY)
 
 # Files that sources take in with .incbin.
 $(OUT)/obj/src/state/prices.o: src/state/prices.tsv
+$(OUT)/obj/src/api/status.o: src/api/openapi.json
 
 define archive_rule
 $(OUT)/lib/libweir-$(1).a: $(call obj_of,$(wildcard src/$(1)/*.c src/$(1)/*/*.c))

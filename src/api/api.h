@@ -1,0 +1,21 @@
+/* The HTTP APIs over one listener: /v1 (OpenAI), /api/v1 (native), /health, /metrics.
+ *
+ * Every route is a row of one table (router.c): method, path, who may, and a function. The key is
+ * looked up when the head has come, so that a stranger's body is never read. Runs on the exchange's
+ * loop, whose user pointer (loop_set_user) is its struct gateway_loop. */
+#ifndef WEIR_API_API_H
+#define WEIR_API_API_H
+
+#include "net/http_server.h"
+
+struct api;
+struct gateway;
+
+/* The gateway outlives it. */
+struct api *api_new(struct gateway *gateway);
+void api_free(struct api *api);
+struct http_handler api_handler(struct api *api);
+/* GET /health says 503 from now on. Any thread. */
+void api_set_draining(struct api *api);
+
+#endif

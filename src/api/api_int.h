@@ -1,0 +1,86 @@
+/* Private to src/api. */
+#ifndef WEIR_API_API_INT_H
+#define WEIR_API_API_INT_H
+
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "call/gateway.h"
+#include "codec/json_write.h"
+#include "dialect/openai_error.h"
+#include "model/local/local.h"
+
+struct api {
+    struct gateway *gateway;
+    atomic_bool draining;
+    int64_t started_wall_us;
+};
+
+/* Who may: a route's callers. */
+enum api_access {
+    API_PUBLIC,
+    API_LOOPBACK, /* without a key from this machine, with one from elsewhere */
+    API_KEY,
+    API_ADMIN,
+};
+
+/* A request that has passed the door. In the exchange's arena; gone with its on_done. */
+struct api_request {
+    struct api *api;
+    struct gateway_loop *gl;
+    struct loop_settings *settings; /* in use; given back by on_done, unless taken (NULL) */
+    const struct key *key;          /* NULL where none was needed */
+    struct str presented;           /* as sent: a secret */
+    struct str rest;                /* what `*` stood for in the route's path, not decoded */
+    const struct api_route *route;
+    struct http_exchange *x;
+};
+
+struct api_route {
+    struct str method;
+    struct str path; /* a final '*' stands for anything */
+    enum api_access access;
+    void (*run)(struct api_request *r);
+};
+
+/* ---- respond.c ---- */
+
+void api_json(struct http_exchange *x, int status, struct str body);
+/* An error in OpenAI's form. type and code by err where NULL. */
+void api_error(struct http_exchange *x, int status, enum err err, const char *param,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* A query parameter, decoded into the exchange's arena; STR_NONE when absent. */
+struct str api_query(struct http_exchange *x, struct str name);
+/* Percent-decoding into the arena; invalid escapes stay as they are. */
+struct str api_decode(struct arena *a, struct str text);
+/* limit, with its bounds; false after answering 400. */
+bool api_query_number(struct http_exchange *x, struct str name, uint64_t fallback, uint64_t max,
+                      uint64_t *ret_value);
+/* RFC 3339, or an age ("10m") before now: µs since 1970. */
+bool api_time(struct str text, int64_t *ret_wall_us);
+/* The parameter `since`; 0 when absent. False after answering 400. */
+bool api_query_since(struct http_exchange *x, int64_t *ret_wall_us);
+
+/* ---- status.c ---- */
+
+/* The models of the folder, in the exchange's arena. */
+size_t api_local_models(struct api_request *r, struct local_model_info **ret_infos);
+
+/* ---- the routes ---- */
+
+void api_chat_completions(struct api_request *r);
+void api_openai_models(struct api_request *r);
+void api_openai_model(struct api_request *r);
+void api_calls(struct api_request *r);
+void api_call(struct api_request *r);
+void api_topics(struct api_request *r);
+void api_topic(struct api_request *r);
+void api_topic_write(struct api_request *r);
+void api_native_models(struct api_request *r);
+void api_status(struct api_request *r);
+void api_openapi(struct api_request *r);
+void api_health(struct api_request *r);
+void api_metrics(struct api_request *r);
+void api_root(struct api_request *r);
+
+#endif

@@ -1,0 +1,176 @@
+/* The table of routes, and the door before it. */
+#include "api/api_int.h"
+#include "base/mem.h"
+#include "os/clock.h"
+
+static const struct api_route routes[] = {
+    {STR_INIT("POST"), STR_INIT("/v1/chat/completions"), API_KEY, api_chat_completions},
+    {STR_INIT("GET"), STR_INIT("/v1/models"), API_KEY, api_openai_models},
+    {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_openai_model},
+    {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},
+    {STR_INIT("GET"), STR_INIT("/api/v1/calls/*"), API_KEY, api_call},
+    {STR_INIT("GET"), STR_INIT("/api/v1/topics"), API_ADMIN, api_topics},
+    {STR_INIT("GET"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic},
+    {STR_INIT("POST"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic_write},
+    {STR_INIT("GET"), STR_INIT("/api/v1/models"), API_KEY, api_native_models},
+    {STR_INIT("GET"), STR_INIT("/api/v1/status"), API_ADMIN, api_status},
+    {STR_INIT("GET"), STR_INIT("/api/v1/openapi.json"), API_PUBLIC, api_openapi},
+    {STR_INIT("GET"), STR_INIT("/health"), API_PUBLIC, api_health},
+    {STR_INIT("GET"), STR_INIT("/metrics"), API_LOOPBACK, api_metrics},
+    {STR_INIT("GET"), STR_INIT("/"), API_PUBLIC, api_root},
+};
+
+enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
+
+static bool path_matches(const struct api_route *route, struct str path, struct str *ret_rest)
+{
+    struct str pattern = route->path;
+    if (!str_ends(pattern, STR("*")))
+        return str_eq(pattern, path);
+    pattern.len--;
+    if (!str_starts(path, pattern) || path.len == pattern.len)
+        return false;
+    *ret_rest = str_skip(path, pattern.len);
+    return true;
+}
+
+static void refuse_method(struct http_exchange *x, const char *allowed)
+{
+    struct buf body BUF_AUTO;
+    struct buf message BUF_AUTO;
+    buf_init(&body, 4096);
+    buf_init(&message, 1024);
+    buf_printf(&message, "%.*s is not offered at %.*s; use %s", STR_ARG(str_take(x->method, 16)),
+               STR_ARG(str_take(x->path, 200)), allowed);
+    openai_error_write(&body, buf_str(&message), STR("invalid_request_error"), STR_NONE,
+                       STR("method_not_allowed"));
+    struct http_header headers[] = {HTTP_HEADER("content-type", STR("application/json")),
+                                    HTTP_HEADER("allow", str_from_c(allowed))};
+    http_respond_with(x, 405, headers, 2, buf_str(&body));
+}
+
+/* NULL after answering 404 or 405. */
+static const struct api_route *find_route(struct http_exchange *x, struct str *ret_rest)
+{
+    const struct api_route *other = NULL;
+    bool head = str_eq(x->method, STR("HEAD"));
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
+        if (!path_matches(&routes[i], x->path, ret_rest))
+            continue;
+        if (str_eq(routes[i].method, head ? STR("GET") : x->method))
+            return &routes[i];
+        other = &routes[i];
+    }
+    if (other)
+        refuse_method(x, other->method.ptr);
+    else
+        api_error(x, 404, ERR_NOT_FOUND, NULL,
+                  "nothing is served at %.*s: chat is POST /v1/chat/completions, the native API "
+                  "is described by GET /api/v1/openapi.json",
+                  STR_ARG(str_take(x->path, 200)));
+    return NULL;
+}
+
+/* "Authorization: Bearer KEY" as OpenAI's clients send it, or "x-api-key: KEY" as Anthropic's do.
+ */
+static struct str presented_key(const struct http_exchange *x)
+{
+    struct str value = http_headers_get(&x->headers, STR("authorization"));
+    if (str_starts_nocase(value, STR("bearer ")))
+        return str_trim(str_skip(value, 7));
+    return http_headers_get(&x->headers, STR("x-api-key"));
+}
+
+static void refuse_stranger(struct http_exchange *x, bool presented)
+{
+    struct buf body BUF_AUTO;
+    buf_init(&body, 4096);
+    openai_error_write(&body,
+                       presented ? STR("the key is not valid; see `weir serve --help` on keys")
+                                 : STR("no key: send it as 'Authorization: Bearer KEY'"),
+                       STR("invalid_request_error"), STR_NONE, STR("invalid_api_key"));
+    struct http_header headers[] = {HTTP_HEADER("content-type", STR("application/json")),
+                                    HTTP_HEADER("www-authenticate", STR("Bearer"))};
+    http_respond_with(x, 401, headers, 2, buf_str(&body));
+}
+
+/* False after answering 401 or 403. */
+static bool may_pass(struct api_request *r)
+{
+    struct http_exchange *x = r->x;
+    enum api_access access = r->route->access;
+    if (access == API_PUBLIC || (access == API_LOOPBACK && x->is_loopback))
+        return true;
+    r->presented = presented_key(x);
+    r->key = keys_find(r->settings->shared->keys, r->presented);
+    if (!r->key) {
+        gateway_count_unauthorized(r->gl);
+        refuse_stranger(x, r->presented.len > 0);
+        return false;
+    }
+    if (access == API_ADMIN && !r->key->admin) {
+        api_error(x, 403, ERR_ACCESS, NULL,
+                  "the key '%.*s' is not an admin key, which %.*s %.*s needs",
+                  STR_ARG(r->key->name), STR_ARG(x->method), STR_ARG(str_take(x->path, 200)));
+        return false;
+    }
+    return true;
+}
+
+static void on_done(struct http_exchange *x)
+{
+    struct api_request *r = x->user;
+    if (r->settings)
+        loop_settings_unuse(r->settings);
+}
+
+static void on_headers(struct http_exchange *x, void *arg)
+{
+    struct str rest = STR_NONE;
+    const struct api_route *route = find_route(x, &rest);
+    if (!route)
+        return;
+    struct api_request *r = ARENA_NEW(x->arena, struct api_request);
+    r->api = arg;
+    r->gl = loop_user(x->loop);
+    r->settings = gateway_loop_settings_use(r->gl);
+    r->rest = rest;
+    r->route = route;
+    r->x = x;
+    x->user = r;
+    x->on_done = on_done;
+    if (may_pass(r)) {
+        size_t limit = (size_t)r->settings->shared->config->limits.body_bytes;
+        x->body_bytes_max = limit < x->body_bytes_max ? limit : x->body_bytes_max;
+    }
+}
+
+static void on_request(struct http_exchange *x, void *arg)
+{
+    struct api_request *r = x->user;
+    (void)arg;
+    r->route->run(r);
+}
+
+struct api *api_new(struct gateway *gateway)
+{
+    struct api *api = NEW(struct api);
+    api->gateway = gateway;
+    api->started_wall_us = os_wall_us();
+    return api;
+}
+
+void api_free(struct api *api)
+{
+    mem_free(api);
+}
+
+struct http_handler api_handler(struct api *api)
+{
+    return (struct http_handler){.on_headers = on_headers, .on_request = on_request, .arg = api};
+}
+
+void api_set_draining(struct api *api)
+{
+    atomic_store(&api->draining, true);
+}

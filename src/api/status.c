@@ -1,0 +1,234 @@
+/* /health, /metrics, /api/v1/status, /api/v1/models, /api/v1/openapi.json, and a word at /. */
+#include "api/api_int.h"
+#include "base/embed.h"
+#include "codec/time.h"
+#include "log/log.h"
+#include "model/local/local.h"
+#include "os/clock.h"
+
+EMBED(openapi_json, "src/api/openapi.json");
+
+void api_openapi(struct api_request *r)
+{
+    api_json(r->x, 200, EMBEDDED(openapi_json));
+}
+
+void api_health(struct api_request *r)
+{
+    bool draining = atomic_load(&r->api->draining);
+    api_json(r->x, draining ? 503 : 200,
+             draining ? STR("{\"status\":\"draining\"}\n") : STR("{\"status\":\"ok\"}\n"));
+}
+
+void api_root(struct api_request *r)
+{
+    http_respond(
+        r->x, 200, STR("text/plain; charset=utf-8"),
+        STR("Weir " WEIR_VERSION " is running.\n\n"
+            "Chat:        POST /v1/chat/completions   (any OpenAI client: base URL + /v1)\n"
+            "Models:      GET  /v1/models\n"
+            "Calls:       GET  /api/v1/calls          or `weir call list`\n"
+            "Native API:  GET  /api/v1/openapi.json\n"
+            "Metrics:     GET  /metrics\n"));
+}
+
+/* ---- Metrics: Prometheus' text format 0.0.4 ---- */
+
+static void metric(struct buf *b, const char *name, const char *type, const char *help,
+                   uint64_t value)
+{
+    buf_printf(b, "# HELP weir_%s %s\n# TYPE weir_%s %s\nweir_%s %llu\n", name, help, name, type,
+               name, (unsigned long long)value);
+}
+
+static void call_metrics(struct buf *b, struct gateway *g)
+{
+    struct gateway_totals t;
+    gateway_count(g, &t);
+    buf_printf(b, "# HELP weir_calls_total Calls ended, by outcome.\n"
+                  "# TYPE weir_calls_total counter\n");
+    buf_printf(b, "weir_calls_total{outcome=\"ok\"} %llu\n", (unsigned long long)t.calls_ok);
+    buf_printf(b, "weir_calls_total{outcome=\"error\"} %llu\n", (unsigned long long)t.calls_error);
+    buf_printf(b, "weir_calls_total{outcome=\"cancelled\"} %llu\n",
+               (unsigned long long)t.calls_cancelled);
+    buf_printf(b, "weir_calls_total{outcome=\"refused\"} %llu\n",
+               (unsigned long long)t.calls_refused);
+    metric(b, "calls_open", "gauge", "Calls under way.", t.open_calls);
+    metric(b, "attempts_total", "counter", "Attempts at targets.", t.attempts);
+    metric(b, "attempts_failed_total", "counter", "Attempts that failed before their answer.",
+           t.attempts_failed);
+    metric(b, "input_tokens_total", "counter", "Input tokens of ended calls.", t.tokens_input);
+    metric(b, "output_tokens_total", "counter", "Output tokens of ended calls.", t.tokens_output);
+    metric(b, "unauthorized_total", "counter", "Requests without a valid key.", t.unauthorized);
+    metric(b, "calls_unrecorded_total", "counter", "Calls whose record could not be written.",
+           t.unrecorded);
+}
+
+static void log_metrics(struct buf *b, struct log *log)
+{
+    struct log_stats s;
+    uint64_t used;
+    uint64_t quota;
+    log_stats(log, &s);
+    log_quota_usage(log, &used, &quota);
+    metric(b, "log_appends_total", "counter", "Records acknowledged.", s.appends);
+    metric(b, "log_append_errors_total", "counter", "Records not taken.", s.append_errors);
+    metric(b, "log_batches_total", "counter", "Batches written.", s.batches);
+    metric(b, "log_bytes_total", "counter", "Bytes written to segments.", s.bytes);
+    metric(b, "log_syncs_total", "counter", "fdatasync calls.", s.syncs);
+    metric(b, "log_sync_microseconds_total", "counter", "Time in fdatasync.", s.sync_us);
+    metric(b, "log_segments_evicted_total", "counter", "Segments removed to make room.",
+           s.segments_evicted);
+    metric(b, "log_segments_expired_total", "counter", "Segments removed by retention.",
+           s.segments_expired);
+    metric(b, "log_damaged_total", "counter", "Damaged ranges met.", s.damaged);
+    metric(b, "log_pending_bytes", "gauge", "Accepted and not yet written.", s.pending_bytes);
+    metric(b, "data_bytes", "gauge", "Bytes of the data folder.", used);
+    metric(b, "data_quota_bytes", "gauge", "Quota of the data folder; 0: none.", quota);
+}
+
+void api_metrics(struct api_request *r)
+{
+    struct buf body BUF_AUTO;
+    buf_init(&body, 1 << 20);
+    call_metrics(&body, r->api->gateway);
+    log_metrics(&body, gateway_log(r->api->gateway));
+    http_respond(r->x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&body));
+}
+
+/* ---- Status ---- */
+
+static void write_log_status(struct json_writer *w, struct log *log)
+{
+    struct log_stats s;
+    uint64_t used;
+    uint64_t quota;
+    log_stats(log, &s);
+    log_quota_usage(log, &used, &quota);
+    json_key(w, STR("log"));
+    json_object_begin(w);
+    json_member_u64(w, STR("appends"), s.appends);
+    json_member_u64(w, STR("append_errors"), s.append_errors);
+    json_member_u64(w, STR("damaged"), s.damaged);
+    json_member_u64(w, STR("used_bytes"), used);
+    json_member_u64(w, STR("quota_bytes"), quota);
+    json_object_end(w);
+}
+
+static void write_call_status(struct json_writer *w, struct gateway *g)
+{
+    struct gateway_totals t;
+    gateway_count(g, &t);
+    json_key(w, STR("calls"));
+    json_object_begin(w);
+#define X(name) json_member_u64(w, STR(#name), t.name);
+    GATEWAY_COUNTERS(X)
+#undef X
+    json_object_end(w);
+}
+
+static void write_providers(struct json_writer *w, const struct config *c)
+{
+    json_key(w, STR("providers"));
+    json_array_begin(w);
+    for (size_t i = 0; i < c->provider_count; i++) {
+        const struct config_provider *p = &c->providers[i];
+        json_object_begin(w);
+        json_member_str(w, STR("name"), p->name);
+        json_member_str(w, STR("api"), config_api_name(p->api));
+        json_member_str(w, STR("url"), p->url.text);
+        json_member_str_or_null(w, STR("left_out"), p->left_out.len ? p->left_out : STR_NONE);
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
+void api_status(struct api_request *r)
+{
+    char started[TIME_TEXT_BYTES + 1];
+    struct buf body BUF_AUTO;
+    struct json_writer w;
+    buf_init(&body, 1 << 20);
+    json_writer_init(&w, &body);
+    json_object_begin(&w);
+    json_member_str(&w, STR("version"), STR(WEIR_VERSION));
+    json_member_str(&w, STR("started"), time_format(r->api->started_wall_us, started));
+    json_member_bool(&w, STR("draining"), atomic_load(&r->api->draining));
+    write_call_status(&w, r->api->gateway);
+    write_log_status(&w, gateway_log(r->api->gateway));
+    write_providers(&w, r->settings->shared->config);
+    json_object_end(&w);
+    api_json(r->x, 200, buf_str(&body));
+}
+
+/* ---- Models, with what Weir knows of them ---- */
+
+size_t api_local_models(struct api_request *r, struct local_model_info **ret_infos)
+{
+    *ret_infos = ARENA_ARRAY(r->x->arena, struct local_model_info, LOCAL_MODELS_MAX);
+    return local_models_list(gateway_local(r->api->gateway), *ret_infos, LOCAL_MODELS_MAX);
+}
+
+static void write_local(struct json_writer *w, const struct local_model_info *info)
+{
+    struct buf name BUF_AUTO;
+    buf_init(&name, 1024);
+    buf_printf(&name, "local/%s", info->name);
+    json_object_begin(w);
+    json_member_str(w, STR("id"), buf_str(&name));
+    json_member_str(w, STR("kind"), STR("local"));
+    json_member_u64(w, STR("size_bytes"), info->size_bytes);
+    json_member_str(w, STR("state"), str_from_c(local_state_text(info->state)));
+    json_member_str_or_null(w, STR("reason"),
+                            info->reason[0] ? str_from_c(info->reason) : STR_NONE);
+    json_member_u64(w, STR("context_tokens"), info->context_tokens);
+    json_member_u64(w, STR("uses"), info->uses);
+    json_member_u64(w, STR("load_ms"), info->load_ms);
+    json_object_end(w);
+}
+
+static void write_locals(struct json_writer *w, struct api_request *r)
+{
+    struct local_model_info *infos;
+    size_t count = api_local_models(r, &infos);
+    for (size_t i = 0; i < count; i++) {
+        struct buf name BUF_AUTO;
+        buf_init(&name, 1024);
+        buf_printf(&name, "local/%s", infos[i].name);
+        if (key_allows_model(r->key, buf_str(&name)))
+            write_local(w, &infos[i]);
+    }
+}
+
+static void write_alias(struct json_writer *w, const struct config_model *m)
+{
+    json_object_begin(w);
+    json_member_str(w, STR("id"), m->name);
+    json_member_str(w, STR("kind"), STR("alias"));
+    json_key(w, STR("targets"));
+    json_array_begin(w);
+    for (size_t i = 0; i < m->target_count; i++)
+        json_str(w, m->targets[i].name);
+    json_array_end(w);
+    json_member_str_or_null(w, STR("reason"), m->left_out.len ? m->left_out : STR_NONE);
+    json_object_end(w);
+}
+
+void api_native_models(struct api_request *r)
+{
+    const struct config *c = r->settings->shared->config;
+    struct buf body BUF_AUTO;
+    struct json_writer w;
+    buf_init(&body, 4 << 20);
+    json_writer_init(&w, &body);
+    json_object_begin(&w);
+    json_key(&w, STR("models"));
+    json_array_begin(&w);
+    for (size_t i = 0; i < c->model_count; i++)
+        if (key_allows_model(r->key, c->models[i].name))
+            write_alias(&w, &c->models[i]);
+    write_locals(&w, r);
+    json_array_end(&w);
+    json_object_end(&w);
+    api_json(r->x, 200, buf_str(&body));
+}

@@ -1,0 +1,395 @@
+/* GET /api/v1/topics, /topics/{t}, /topics/{t}/records; POST /topics/{t}/records. Admin keys only.
+ */
+#include "api/api_int.h"
+#include "base/mem.h"
+#include "codec/base64.h"
+#include "codec/json_scan.h"
+#include "codec/utf8.h"
+#include "net/work.h"
+
+enum {
+    LIMIT_DEFAULT = 100,
+    LIMIT_MAX = 10000,
+    PAGE_BYTES_MAX = 32 << 20,
+    NESTING_MAX = 256,
+};
+
+/* ---- Topics ---- */
+
+static void write_part(struct json_writer *w, struct log_part *part)
+{
+    struct log_part_info info;
+    log_part_describe(part, &info);
+    json_object_begin(w);
+    json_member_u64(w, STR("partition"), log_part_index(part));
+    json_member_i64(w, STR("start_offset"), info.start_offset);
+    json_member_i64(w, STR("end_offset"), info.end_offset);
+    json_member_u64(w, STR("bytes"), info.bytes);
+    json_member_u64(w, STR("segments"), info.segments);
+    json_member_i64(w, STR("newest_ms"), info.newest_ms);
+    json_object_end(w);
+}
+
+static void write_topic(struct json_writer *w, struct log_topic *topic)
+{
+    struct log_topic_config config = log_topic_config(topic);
+    json_object_begin(w);
+    json_member_str(w, STR("name"), log_topic_name(topic));
+    json_member_str(w, STR("durability"),
+                    config.durability == LOG_SYNC ? STR("sync") : STR("write"));
+    json_member_str(w, STR("compression"), str_from_c(compress_name(config.compression)));
+    json_member_i64(w, STR("retention_ms"), config.retention_ms);
+    json_member_i64(w, STR("retention_bytes"), config.retention_bytes);
+    json_key(w, STR("partitions"));
+    json_array_begin(w);
+    for (uint32_t i = 0; i < log_topic_partitions(topic); i++)
+        write_part(w, log_topic_part(topic, i));
+    json_array_end(w);
+    json_object_end(w);
+}
+
+void api_topics(struct api_request *r)
+{
+    struct buf body BUF_AUTO;
+    struct json_writer w;
+    struct log_topic **topics = NULL;
+    size_t count = 0;
+    buf_init(&body, PAGE_BYTES_MAX);
+    json_writer_init(&w, &body);
+    log_topic_list(gateway_log(r->api->gateway), &topics, &count);
+    json_object_begin(&w);
+    json_key(&w, STR("topics"));
+    json_array_begin(&w);
+    for (size_t i = 0; i < count; i++)
+        write_topic(&w, topics[i]);
+    json_array_end(&w);
+    json_object_end(&w);
+    mem_free(topics);
+    api_json(r->x, 200, buf_str(&body));
+}
+
+/* ---- Records ---- */
+
+struct records_work {
+    struct api_request *r;
+    struct log_part *part;
+    int64_t from;    /* offset; -1: from_ms counts */
+    int64_t from_ms; /* time */
+    uint64_t limit;
+    uint64_t wait_ms;
+    bool waited;
+    struct buf body;
+    uint32_t count;
+    int64_t next;
+    enum err err;
+    struct log_watch watch;
+    struct loop_timer timer;
+    struct loop_task woken;
+    bool waiting;
+    atomic_bool posted; /* woken is on its way: the exchange must not end before it has run */
+    bool answer_ready;
+};
+
+/* Text that is JSON is given as JSON, other text as a string, other bytes in base64. */
+static void write_bytes(struct json_writer *w, struct str name, struct str bytes)
+{
+    struct json_value value;
+    json_key(w, name);
+    if (!bytes.ptr) {
+        json_null(w);
+        return;
+    }
+    if (bytes.len && (bytes.ptr[0] == '{' || bytes.ptr[0] == '[') &&
+        json_validate(bytes, NESTING_MAX, &value) == ERR_OK) {
+        json_raw(w, value.raw);
+        return;
+    }
+    if (utf8_valid(bytes)) {
+        json_str(w, bytes);
+        return;
+    }
+    struct buf text BUF_AUTO;
+    buf_init(&text, 2 * bytes.len + 16);
+    base64_encode(bytes, &text);
+    json_object_begin(w);
+    json_member_str(w, STR("$base64"), buf_str(&text));
+    json_object_end(w);
+}
+
+static void write_entry(struct json_writer *w, const struct log_part *part,
+                        const struct log_entry *entry)
+{
+    json_object_begin(w);
+    json_member_u64(w, STR("partition"), log_part_index(part));
+    json_member_i64(w, STR("offset"), entry->offset);
+    json_member_i64(w, STR("timestamp_ms"), entry->timestamp_ms);
+    write_bytes(w, STR("key"), entry->key);
+    write_bytes(w, STR("value"), entry->value);
+    json_key(w, STR("headers"));
+    json_object_begin(w);
+    for (size_t i = 0; i < entry->header_count; i++)
+        write_bytes(w, entry->headers[i].name, entry->headers[i].value);
+    json_object_end(w);
+    json_object_end(w);
+}
+
+static enum err start_offset(struct records_work *w, int64_t *ret_offset)
+{
+    int64_t timestamp_ms;
+    if (w->from >= 0) {
+        *ret_offset = w->from;
+        return ERR_OK;
+    }
+    return log_find_time(w->part, w->from_ms, ret_offset, &timestamp_ms);
+}
+
+static enum err read_records(struct records_work *w, struct json_writer *out)
+{
+    struct log_cursor *cursor = NULL;
+    const struct log_entry *entry = NULL;
+    int64_t offset = 0;
+    enum err err = ERR_OK;
+    TRY(start_offset(w, &offset));
+    TRY(log_cursor_open(w->part, offset, LOG_FORWARD, &cursor));
+    while (w->count < w->limit && w->body.len < PAGE_BYTES_MAX &&
+           (err = log_cursor_next(cursor, &entry)) == ERR_OK && entry) {
+        write_entry(out, w->part, entry);
+        w->count++;
+    }
+    w->next = log_cursor_offset(cursor);
+    log_cursor_close(cursor);
+    return err;
+}
+
+static void run_read(void *arg)
+{
+    struct records_work *w = arg;
+    struct json_writer out;
+    buf_reset(&w->body);
+    w->count = 0;
+    json_writer_init(&out, &w->body);
+    json_object_begin(&out);
+    json_key(&out, STR("records"));
+    json_array_begin(&out);
+    w->err = read_records(w, &out);
+    json_array_end(&out);
+    json_member_i64(&out, STR("next"), w->next);
+    json_member_i64(&out, STR("end"), log_part_end(w->part));
+    json_object_end(&out);
+    if (w->err == ERR_OK)
+        w->err = w->body.error;
+}
+
+static void answer_read(void *arg);
+static void answer(struct records_work *w);
+
+/* There is something to read, or the caller has waited long enough, or left. */
+static void read_again(void *arg)
+{
+    struct records_work *w = arg;
+    if (!w->waiting)
+        return;
+    w->waiting = false;
+    loop_timer_stop(&w->timer);
+    log_watch_remove(&w->watch);
+    w->from = w->next;
+    work_start(w->r->x->loop, run_read, answer_read, w);
+}
+
+static void on_woken(void *arg)
+{
+    struct records_work *w = arg;
+    atomic_store(&w->posted, false);
+    if (w->answer_ready)
+        answer(w);
+    else
+        read_again(w);
+}
+
+static void on_wake(struct log_watch *watch)
+{
+    struct records_work *w =
+        (struct records_work *)((char *)watch - offsetof(struct records_work, watch));
+    atomic_store(&w->posted, true);
+    loop_post(w->r->x->loop, &w->woken);
+}
+
+static void wait_for_more(struct records_work *w)
+{
+    w->waited = true;
+    w->waiting = true;
+    w->watch.wake = on_wake;
+    loop_task_init(&w->woken, on_woken, w);
+    loop_timer_init(&w->timer, read_again, w);
+    if (log_watch_add(w->part, &w->watch, w->next))
+        read_again(w);
+    else
+        loop_timer_start(w->r->x->loop, &w->timer, w->wait_ms);
+}
+
+static void answer_read(void *arg)
+{
+    struct records_work *w = arg;
+    struct http_exchange *x = w->r->x;
+    if (w->err == ERR_OK && w->count == 0 && w->wait_ms && !w->waited && !x->gone) {
+        wait_for_more(w);
+        return;
+    }
+    w->answer_ready = true;
+    if (!atomic_load(&w->posted))
+        answer(w);
+}
+
+static void answer(struct records_work *w)
+{
+    struct http_exchange *x = w->r->x;
+    if (w->err == ERR_OK)
+        api_json(x, 200, buf_str(&w->body));
+    else
+        api_error(x, err_http_status(w->err), w->err, "from",
+                  "reading topic '%.*s': %s; its offsets are %lld to %lld",
+                  STR_ARG(log_topic_name(log_part_topic(w->part))), err_text(w->err),
+                  (long long)log_part_start(w->part), (long long)log_part_end(w->part));
+    buf_release(&w->body);
+}
+
+/* from: an offset, a time (RFC 3339), an age (10m), "start" or "end". */
+static bool read_from(struct records_work *w)
+{
+    struct str from = api_query(w->r->x, STR("from"));
+    int64_t wall_us;
+    uint64_t offset;
+    w->from = log_part_start(w->part);
+    if (from.len == 0 || str_eq(from, STR("start")))
+        return true;
+    if (str_eq(from, STR("end"))) {
+        w->from = log_part_end(w->part);
+        return true;
+    }
+    if (str_to_u64(from, &offset) == ERR_OK && offset <= INT64_MAX) {
+        w->from = (int64_t)offset;
+        return true;
+    }
+    w->from = -1;
+    if (api_time(from, &wall_us)) {
+        w->from_ms = wall_us / 1000;
+        return true;
+    }
+    api_error(w->r->x, 400, ERR_INVALID, "from",
+              "from is '%.*s': write an offset, a time like 2026-11-24T10:00:00Z, an age like "
+              "10m, start or end",
+              STR_ARG(str_take(from, 40)));
+    return false;
+}
+
+static void read_topic(struct api_request *r, struct log_topic *topic)
+{
+    struct http_exchange *x = r->x;
+    struct records_work *w = ARENA_NEW(x->arena, struct records_work);
+    uint64_t partition;
+    w->r = r;
+    if (!api_query_number(x, STR("partition"), 0, log_topic_partitions(topic) - 1, &partition) ||
+        !api_query_number(x, STR("limit"), LIMIT_DEFAULT, LIMIT_MAX, &w->limit) ||
+        !api_query_number(x, STR("wait_ms"), 0, 30000, &w->wait_ms))
+        return;
+    w->part = log_topic_part(topic, (uint32_t)partition);
+    if (!read_from(w))
+        return;
+    buf_init(&w->body, 3 * (size_t)PAGE_BYTES_MAX);
+    work_start(x->loop, run_read, answer_read, w);
+}
+
+/* "{t}" or "{t}/records": NULL after answering 404. */
+static struct log_topic *find_topic(struct api_request *r, bool *ret_records)
+{
+    struct str rest = r->rest;
+    struct str name = str_split(&rest, '/');
+    struct log_topic *topic =
+        log_topic_find(gateway_log(r->api->gateway), api_decode(r->x->arena, name));
+    *ret_records = rest.ptr != NULL;
+    if (topic && (!rest.ptr || str_eq(rest, STR("records"))))
+        return topic;
+    api_error(r->x, 404, ERR_NOT_FOUND, "topic",
+              "no topic '%.*s'; GET /api/v1/topics lists them, their records are at "
+              "/api/v1/topics/NAME/records",
+              STR_ARG(str_take(name, 100)));
+    return NULL;
+}
+
+void api_topic(struct api_request *r)
+{
+    bool records;
+    struct log_topic *topic = find_topic(r, &records);
+    if (!topic)
+        return;
+    if (records) {
+        read_topic(r, topic);
+        return;
+    }
+    struct buf body BUF_AUTO;
+    struct json_writer w;
+    buf_init(&body, PAGE_BYTES_MAX);
+    json_writer_init(&w, &body);
+    write_topic(&w, topic);
+    api_json(r->x, 200, buf_str(&body));
+}
+
+/* ---- Writing ---- */
+
+struct write_work {
+    struct api_request *r;
+    struct log_append append;
+    struct loop_task task;
+};
+
+static void answer_write(void *arg)
+{
+    struct write_work *w = arg;
+    struct http_exchange *x = w->r->x;
+    if (w->append.error != ERR_OK) {
+        api_error(x, err_http_status(w->append.error), w->append.error, NULL,
+                  "the record was not written: %s", err_text(w->append.error));
+        return;
+    }
+    struct buf body BUF_AUTO;
+    buf_init(&body, 256);
+    buf_printf(&body, "{\"offset\":%lld}", (long long)w->append.offset);
+    api_json(x, 200, buf_str(&body));
+}
+
+static void on_written(struct log_append *first)
+{
+    while (first) {
+        struct log_append *next = first->next;
+        struct write_work *w =
+            (struct write_work *)((char *)first - offsetof(struct write_work, append));
+        loop_post(w->r->x->loop, &w->task);
+        first = next;
+    }
+}
+
+/* The body is the value; ?key= is the key. Weir's own topics are not written by hand. */
+void api_topic_write(struct api_request *r)
+{
+    bool records;
+    struct log_topic *topic = find_topic(r, &records);
+    if (!topic)
+        return;
+    if (str_starts(log_topic_name(topic), STR("weir."))) {
+        api_error(r->x, 403, ERR_ACCESS, "topic", "topic '%.*s' is written by Weir alone",
+                  STR_ARG(log_topic_name(topic)));
+        return;
+    }
+    struct write_work *w = ARENA_NEW(r->x->arena, struct write_work);
+    struct str key = api_query(r->x, STR("key"));
+    struct log_record record = {
+        .timestamp_ms = -1, .key = key, .value = &r->x->body, .value_parts = 1};
+    w->r = r;
+    w->append = (struct log_append){.done = on_written, .owner = w};
+    loop_task_init(&w->task, answer_write, w);
+    enum err err = log_append(log_topic_part(topic, 0), &record, &w->append);
+    if (err != ERR_OK) {
+        w->append.error = err;
+        answer_write(w);
+    }
+}
