@@ -306,6 +306,11 @@ uint64_t loop_now_us(struct loop *loop)
     return loop->now_us;
 }
 
+void loop_entered(struct loop *loop)
+{
+    loop_touch(loop);
+}
+
 void loop_set_user(struct loop *loop, void *user)
 {
     loop->user = user;

@@ -42,6 +42,10 @@ struct uv_loop_s *loop_uv(struct loop *loop);
  * Not for measuring the time that the callback itself takes. */
 uint64_t loop_now_us(struct loop *loop);
 
+/* First thing in a callback of a libuv handle that net does not wrap: a turn's clock begins anew.
+ */
+void loop_entered(struct loop *loop);
+
 /* One pointer for whoever runs the loop (the gateway's state on this thread). */
 void loop_set_user(struct loop *loop, void *user);
 void *loop_user(const struct loop *loop);
