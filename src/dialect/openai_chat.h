@@ -136,13 +136,14 @@ struct chat_stream {
 void openai_chat_stream_init(struct chat_stream *s, bool hide_usage, size_t max_bytes,
                              unsigned max_depth);
 void openai_chat_stream_release(struct chat_stream *s);
-/* Forget the stream, e.g. of an attempt that failed before its content; keeps the memory. */
+/* Begin again with the same options, e.g. after an attempt that failed before its content. */
 void openai_chat_stream_reset(struct chat_stream *s);
 /* One event: its data (lines joined by \n, without "data:") and its name (empty: none). Feed whole
  * events only, and an unterminated last one only if the body came to its proper end; an event
  * without data is not an event. */
 struct chat_event openai_chat_stream_feed(struct chat_stream *s, struct str name, struct str data);
-/* Did the answer come whole: [DONE], or a finish_reason for each choice seen; and no error. */
+/* Did the answer come whole: some content, then [DONE] or a finish_reason for each choice; and no
+ * error. A stream with nothing but a role in it did not, whatever ends it. */
 bool openai_chat_stream_complete(const struct chat_stream *s);
 /* Append the answer in the form that it would have had unstreamed (JSON; whatever came so far).
  * Appends nothing when no event with choices came. May be called once or again, at any time. */

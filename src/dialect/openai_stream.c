@@ -173,8 +173,8 @@ static bool is_finished(const struct collect_node *choice)
 
 bool openai_chat_stream_complete(const struct chat_stream *s)
 {
-    if (s->failed || s->done)
-        return !s->failed;
+    if (s->failed || !s->content || s->done)
+        return !s->failed && s->content;
     const struct collect_node *choices = collect_find(&s->collect->collect.root, STR("choices"));
     if (!choices || !choices->first)
         return false;

@@ -122,7 +122,17 @@ static const struct stream_case stream_cases[] = {
      "\"assistant\",\"content\":\"Hello\\n\\u00e9 \\ud83d\\ude00\xC3\xA9\",\"refusal\":null},"
      "\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":" USAGE_9_12 "}",
      true},
-    {"nothing", {"[DONE]"}, "", true},
+    {"nothing", {"[DONE]"}, "", false},
+    {"a role and nothing more",
+     {DELTA("{\"role\":\"assistant\",\"content\":\"\"}"), "[DONE]"},
+     ANSWER("{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":"
+            "null}") "}",
+     false},
+    {"an empty answer",
+     {DELTA("{\"role\":\"assistant\",\"content\":\"\"}"), FINISH("stop"), "[DONE]"},
+     ANSWER("{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":"
+            "\"stop\"}") "}",
+     true},
     {"no event", {NULL}, "", false},
     {"cut after the role",
      {DELTA("{\"role\":\"assistant\"}")},
