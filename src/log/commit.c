@@ -176,8 +176,11 @@ static enum err cut_tail(struct log_part *part)
     TRY(log_segment_hold(part->active, &file));
     enum err error = os_file_truncate(file, part->active->size);
     log_segment_drop(part->active);
-    part->cut_needed = error != ERR_OK;
-    return error;
+    TRY(error);
+    part->cut_needed = false;
+    log_quota_return(part->log, part->cut_cost);
+    part->cut_cost = 0;
+    return ERR_OK;
 }
 
 /* Index files that a clean stop left would tell of an older segment if they survived a crash. */
@@ -260,11 +263,9 @@ static enum err write_group(struct log_part *part, struct group *g, struct log_s
     int parts = stamp(part, g, scratch);
     TRY(log_segment_hold(s, &file));
     enum err error = os_file_write(file, scratch->parts, parts, s->size);
-    if (error != ERR_OK) {
-        part->cut_needed = true;
+    if (error != ERR_OK)
         log_segment_drop(s);
-    }
-    return error; /* held: see record_group */
+    return error; /* else held: see record_group */
 }
 
 /* The group is in the file: tell the index and the readers. */
@@ -382,8 +383,10 @@ static enum err commit_group(struct log_part *part, struct group *g, struct log_
         return error;
     if (error == ERR_OK) {
         error = write_group(part, g, scratch);
-        if (error != ERR_OK)
-            log_quota_return(part->log, reserved - part->active->cost);
+        if (error != ERR_OK) {
+            part->cut_needed = true;
+            part->cut_cost = reserved - part->active->cost;
+        }
     }
     if (error == ERR_OK) {
         record_group(part, g, reserved);

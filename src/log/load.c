@@ -380,14 +380,11 @@ static enum err load_read(struct loading *l, struct log_segment *s, int64_t next
     TRY(read_segment(s, next_base, last, &l->cut));
     if (s->holes.count > 0) {
         l->cut = true;
-        if (l->repair && repair(l, s) == ERR_OK) {
-            l->repaired = true;
-            return ERR_OK;
-        }
-        for (size_t i = 0; !l->repair && i < s->holes.count; i++)
-            log_hole_report(l->part, s->base_offset, &s->holes.items[i], ERR_BUSY);
+        l->repaired = l->repair && repair(l, s) == ERR_OK;
+        for (size_t i = 0; i < s->holes.count; i++)
+            log_hole_report(l->part, s->base_offset, &s->holes.items[i]);
     }
-    if (!last)
+    if (!last && !l->repaired)
         seal_read(s);
     return ERR_OK;
 }
@@ -503,6 +500,9 @@ enum err log_part_load(struct log_part *part, const struct log_mark *mark)
     settle(part);
     if (read_only)
         return ERR_OK;
+    if (!l.mark &&
+        part->segment_count > 0) /* files may be newer than the last sync of their names */
+        TRY(os_fs_sync_dir(part->log->fs, part->dir));
     adjust_usage(part, before);
     TRY(keep_offsets(part, mark));
     return l.cut ? log_epochs_begin(part) : ERR_OK;

@@ -126,6 +126,7 @@ struct log_hole {
     int64_t offset;      /* the first lost */
     int64_t next_offset; /* of the batch at end; -1: none follows */
     const char *reason;
+    enum err set_aside; /* what came of it; ERR_BUSY: not tried yet */
 };
 
 struct log_holes {
@@ -193,7 +194,8 @@ MUST_CHECK enum err log_segment_find_time(struct log_segment *s, int64_t timesta
 MUST_CHECK enum err log_segment_write_index(struct log_segment *s);
 /* Give the memory up for the files. False when the segment was removed meanwhile. */
 bool log_segment_seal(struct log_segment *s);
-/* Unlink the three files; the quota follows with the last reference. */
+/* Unlink the three files, for good: a loss of power must not bring them back, they would be more
+ * than the quota. The quota follows with the last reference. */
 void log_segment_remove_files(struct log_segment *s);
 
 /* scan.c: batches of a file -----------------------------------------------------------------------
@@ -294,6 +296,7 @@ struct log_part {
     int64_t next_offset;
     atomic_int leader_epoch;
     bool cut_needed;     /* a failed write may have left bytes behind active->size */
+    uint64_t cut_cost;   /* quota that they keep */
     bool index_is_stale; /* the active segment has index files from a clean stop */
 
     /* Under view_lock. */
@@ -549,14 +552,13 @@ MUST_CHECK enum err log_epochs_begin(struct log_part *part);
  * The caller has commit_lock, or nobody else has the partition yet. ERR_QUOTA, ERR_NO_SPACE …:
  * nothing is changed, or it can be done again. */
 MUST_CHECK enum err log_repair_files(struct log_part *part, struct os_file *file, int64_t base,
-                                     uint64_t size, const struct log_holes *holes);
+                                     uint64_t size, struct log_holes *holes);
 /* Repair what readers met. */
 void log_part_repair(struct log_part *part);
 /* A reader met bytes that are no batch, at or after position: read the whole segment once, remember
  * its holes and report them. Then log_segment_hole tells. */
 MUST_CHECK enum err log_segment_examine(struct log_segment *s);
-void log_hole_report(const struct log_part *part, int64_t base, const struct log_hole *hole,
-                     enum err set_aside_error);
+void log_hole_report(const struct log_part *part, int64_t base, const struct log_hole *hole);
 /* The first hole that ends after position: true. */
 bool log_segment_hole(struct log_segment *s, uint64_t position, struct log_hole *ret_hole);
 /* Remove the oldest file that was set aside; false when there is none. */

@@ -275,7 +275,8 @@ enum err log_part_replace_active(struct log_part *part)
     struct log_segment *old = part->active;
     TRY(append_segment(part));
     os_mutex_lock(&part->view_lock);
-    old->cost -= part->active->cost;
+    old->cost = old->cost + part->cut_cost - part->active->cost;
+    part->cut_cost = 0;
     os_mutex_unlock(&part->view_lock);
     /* The new name keeps the offset: it must last before the old one goes. */
     enum err error = os_fs_sync_dir(part->log->fs, part->dir);

@@ -195,8 +195,7 @@ static enum err finish(struct log_part *part, struct os_file *file, int64_t base
     return first->next_offset == base ? ERR_OK : os_fs_remove(part->log->fs, path);
 }
 
-void log_hole_report(const struct log_part *part, int64_t base, const struct log_hole *hole,
-                     enum err set_aside_error)
+void log_hole_report(const struct log_part *part, int64_t base, const struct log_hole *hole)
 {
     log_report(part->log, LOG_ERROR,
                "event=log_damaged topic=%s partition=%u segment=%lld position=%llu bytes=%llu "
@@ -204,19 +203,18 @@ void log_hole_report(const struct log_part *part, int64_t base, const struct log
                part->topic->name, part->number, (long long)base, (unsigned long long)hole->position,
                (unsigned long long)(hole->end - hole->position), (long long)hole->offset,
                (long long)hole->next_offset, hole->reason,
-               set_aside_error == ERR_OK ? "yes" : err_name(set_aside_error));
+               hole->set_aside == ERR_OK     ? "yes"
+               : hole->set_aside == ERR_BUSY ? "later"
+                                             : err_name(hole->set_aside));
 }
 
 enum err log_repair_files(struct log_part *part, struct os_file *file, int64_t base, uint64_t size,
-                          const struct log_holes *holes)
+                          struct log_holes *holes)
 {
     ASSERT(holes->count > 0);
     TRY(remove_index(part, base));
-    for (size_t i = 0; i < holes->count; i++) {
-        enum err error = set_aside(part, file, base, &holes->items[i]);
-        if (!part->repair_wanted) /* else a reader has told it already */
-            log_hole_report(part, base, &holes->items[i], error);
-    }
+    for (size_t i = 0; i < holes->count; i++)
+        holes->items[i].set_aside = set_aside(part, file, base, &holes->items[i]);
     for (size_t run = holes->count; run > 0; run--)
         TRY(copy_run(part, file, base, size, holes, run));
     TRY(os_fs_sync_dir(part->log->fs, part->dir));
@@ -434,7 +432,7 @@ enum err log_segment_examine(struct log_segment *s)
     log_scan_release(&scan);
     TRY(error);
     for (size_t i = 0; i < found.count; i++)
-        log_hole_report(part, s->base_offset, &found.items[i], ERR_BUSY);
+        log_hole_report(part, s->base_offset, &found.items[i]);
     atomic_fetch_add(&part->log->stats.damaged, found.count);
     log_holes_release(&found);
     if (!part->log->options.read_only)

@@ -180,7 +180,7 @@ static const char *reason_of(enum err error)
 static enum err scan_hole(struct log_reader *r, struct log_scan *scan, uint64_t position,
                           int64_t max_offset, const char *reason, uint64_t *ret_next)
 {
-    struct log_hole hole = {position, r->limit, scan->next_offset, -1, reason};
+    struct log_hole hole = {position, r->limit, scan->next_offset, -1, reason, ERR_BUSY};
     struct batch_header h;
     /* Offsets of one segment fit 31 bits, so a good batch is not far above. */
     int64_t max =

@@ -136,18 +136,33 @@ void log_segment_unref(struct log_segment *s)
     mem_free(s);
 }
 
-void log_segment_remove_files(struct log_segment *s)
+static bool remove_file(const struct log_segment *s, const char *suffix)
 {
-    static const char *const suffixes[] = {".log", ".index", ".timeindex"};
     const struct log *log = s->part->log;
     char path[OS_PATH_MAX];
-    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
-        log_segment_path(s->part, s->base_offset, suffixes[i], path);
-        enum err error = os_fs_remove(log->fs, path);
-        if (error != ERR_OK && error != ERR_NOT_FOUND)
-            log_report(log, LOG_WARN, "event=log_remove_failed file=%s error=%s", path,
-                       err_name(error));
-    }
+    log_segment_path(s->part, s->base_offset, suffix, path);
+    enum err error = os_fs_remove(log->fs, path);
+    if (error == ERR_OK || error == ERR_NOT_FOUND)
+        return true;
+    log_report(log, LOG_WARN, "event=log_remove_failed file=%s error=%s", path, err_name(error));
+    return false;
+}
+
+void log_segment_remove_files(struct log_segment *s)
+{
+    struct log *log = s->part->log;
+    bool removed = remove_file(s, ".log");
+    removed = remove_file(s, ".index") && removed;
+    removed = remove_file(s, ".timeindex") && removed;
+    enum err error = os_fs_sync_dir(log->fs, s->part->dir);
+    if (error != ERR_OK && error != ERR_NOT_FOUND)
+        log_fatal(log, "sync", s->part->dir, error);
+    if (removed && error == ERR_OK)
+        return;
+    /* It goes on taking room, until the next open finds it. */
+    os_mutex_lock(&s->part->view_lock);
+    s->cost = 0;
+    os_mutex_unlock(&s->part->view_lock);
 }
 
 /* Looking up -------------------------------------------------------------------------------------

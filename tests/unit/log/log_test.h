@@ -60,8 +60,11 @@ static inline struct log_part *open_part(struct log *log, const char *name,
 static inline struct str record_value(uint64_t n, size_t filler, char *memory)
 {
     int len = snprintf(memory, 32, "%llu:", (unsigned long long)n);
-    for (size_t i = 0; i < filler; i++)
-        memory[(size_t)len + i] = (char)('a' + (n * 31 + i * 7 + i / 13) % 26);
+    uint64_t x = n * 0x9e3779b97f4a7c15u + 1; /* not compressible */
+    for (size_t i = 0; i < filler; i++) {
+        x = x * 6364136223846793005u + 1442695040888963407u;
+        memory[(size_t)len + i] = (char)(x >> 56);
+    }
     return str_of(memory, (size_t)len + filler);
 }
 
