@@ -12,7 +12,8 @@ enum { VARINT_MAX_BYTES = 10 };
 
 static inline uint64_t varint_zigzag(int64_t value)
 {
-    return ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
+    uint64_t twice = (uint64_t)value << 1;
+    return value < 0 ? ~twice : twice;
 }
 
 static inline int64_t varint_unzigzag(uint64_t value)

@@ -55,7 +55,7 @@ static enum err admit(struct log *log, size_t bytes)
 
 static void stage_batch(struct log_part *part, struct log_staged *b)
 {
-    *(part->staged_first ? &part->staged_last->next : &part->staged_first) = b;
+    *(part->staged_last ? &part->staged_last->next : &part->staged_first) = b;
     part->staged_last = b;
 }
 
@@ -87,7 +87,7 @@ static void attach(struct log_part *part, struct log_staged *b, struct log_appen
         append->ack == LOG_ACK_SYNC ||
         (append->ack == LOG_ACK_TOPIC &&
          atomic_load_explicit(&part->topic->durability, memory_order_relaxed) == LOG_SYNC);
-    *(b->first ? &b->last->next : &b->first) = append;
+    *(b->last ? &b->last->next : &b->first) = append;
     b->last = append;
     b->pending_bytes += bytes;
 }

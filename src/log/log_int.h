@@ -280,51 +280,55 @@ enum log_sync_state { LOG_SYNC_IDLE, LOG_SYNC_LATER, LOG_SYNC_NOW, LOG_SYNC_RUNN
 struct log_part {
     struct log *log;
     struct log_topic *topic;
-    uint32_t number;
     char *dir;
+    uint32_t number;
+    atomic_int leader_epoch; /* changed at the open only */
+
+    struct os_mutex stage_lock;
+    struct os_mutex commit_lock;
+    struct os_mutex view_lock;
 
     /* Under stage_lock. */
-    struct os_mutex stage_lock;
     struct log_staged *staged_first;
     struct log_staged *staged_last;
-    bool queued;     /* in the commit queue, or about to be */
     enum err fenced; /* what appends are answered with; ERR_OK: they are taken */
+    bool queued;     /* in the commit queue, or about to be */
 
     /* Under commit_lock. */
-    struct os_mutex commit_lock;
+    bool cut_needed;            /* a failed write may have left bytes behind active->size */
+    bool index_is_stale;        /* the active segment has index files from a clean stop */
+    uint64_t cut_cost;          /* quota that such bytes keep */
     struct log_segment *active; /* NULL before the first append; in segments too */
     int64_t next_offset;
-    atomic_int leader_epoch;
-    bool cut_needed;     /* a failed write may have left bytes behind active->size */
-    uint64_t cut_cost;   /* quota that they keep */
-    bool index_is_stale; /* the active segment has index files from a clean stop */
 
     /* Under view_lock. */
-    struct os_mutex view_lock;
     struct log_segment **segments; /* by base offset; the last is active */
     size_t segment_count;
     size_t segment_capacity;
+    size_t unsealed; /* rolled segments without index files */
     int64_t end_offset;
     int64_t written_offset; /* next_offset, for those who have view_lock only */
     int64_t synced_offset;
-    bool dir_dirty;                   /* names in dir that are not synced */
     struct log_append *waiting_first; /* for a sync, by offset */
     struct log_append *waiting_last;
     struct log_watch *watches;
-    size_t unsealed;          /* rolled segments without index files */
-    bool repair_wanted;       /* some segment has holes */
-    struct log_epoch *epochs; /* constant after the open */
-    size_t epoch_count;
+    bool dir_dirty;     /* names in dir that are not synced */
+    bool repair_wanted; /* some segment has holes */
+
+    /* Under log.sync_lock. */
+    bool sync_again; /* written or wanted while it ran */
+    bool sync_again_now;
+    enum log_sync_state sync_state;
+    uint64_t sync_due_us;
+    struct log_part *sync_next;
+    struct log_part *sync_previous;
 
     /* Under log.commit_queue_lock. */
     struct log_part *commit_next;
-    /* Under log.sync_lock. */
-    struct log_part *sync_next;
-    struct log_part *sync_previous;
-    enum log_sync_state sync_state;
-    bool sync_again; /* written or wanted while it ran */
-    bool sync_again_now;
-    uint64_t sync_due_us;
+
+    /* Constant after the open. */
+    struct log_epoch *epochs;
+    size_t epoch_count;
 };
 
 struct log_topic {

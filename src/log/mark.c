@@ -91,12 +91,16 @@ void log_marks_forget(struct log *log)
     log->mark_count = 0;
 }
 
+static int with_name(const void *name, const void *mark)
+{
+    return strcmp(name, ((const struct log_mark *)mark)->name);
+}
+
 const struct log_mark *log_marks_find(const struct log *log, const char *name)
 {
-    struct log_mark key = {.name = (char *)(uintptr_t)name};
     if (log->mark_count == 0)
         return NULL;
-    return bsearch(&key, log->marks, log->mark_count, sizeof *log->marks, by_name);
+    return bsearch(name, log->marks, log->mark_count, sizeof *log->marks, with_name);
 }
 
 /* Writing ----------------------------------------------------------------------------------------

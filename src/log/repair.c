@@ -252,7 +252,7 @@ static void runs_release(struct runs *runs)
 
 static enum err load_run(struct log_part *part, int64_t base, int64_t next_base, struct runs *runs)
 {
-    runs->items = mem_resize(runs->items, (runs->count + 1) * sizeof *runs->items);
+    runs->items = mem_resize(runs->items, (runs->count + 1) * sizeof(struct log_segment *));
     TRY(log_segment_load(part, base, next_base, &runs->items[runs->count]));
     runs->count++;
     return ERR_OK;

@@ -10,35 +10,12 @@
  * segments that take no more get their index files. */
 #include "log/log_int.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
 enum {
     SYNC_SLACK_US = 300, /* waking up, and the time between the write and its mark */
     SYNC_WAIT_MAX_US = 3500,
     SYNC_USUAL_FIRST_US = 1000,
     SEGMENTS_MAX = 64, /* of a partition in one sync; more are left for the next */
 };
-
-void log_fatal(struct log *log, const char *what, const char *path, enum err error)
-{
-    char text[OS_PATH_MAX + 128];
-    int n = snprintf(text, sizeof text, "event=log_%s_failed path=%s error=%s", what, path,
-                     err_name(error));
-    size_t len = n > 0 && (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
-    atomic_store(&log->failed, true);
-    if (log->options.fatal) {
-        log->options.fatal(log->options.arg, str_of(text, len));
-        return;
-    }
-    (void)fprintf(
-        stderr,
-        "level=fatal %.*s hint=\"what the disk did not take is lost to the kernel; acknowledging "
-        "more could lose it too. Check the disk, then start again\"\n",
-        (int)len, text);
-    (void)fflush(stderr);
-    _exit(1);
-}
 
 /* The queues -------------------------------------------------------------------------------------
  */

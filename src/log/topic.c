@@ -218,7 +218,8 @@ static void add_parts(struct log_topic *t, uint32_t count)
     for (uint32_t i = 0; i < count; i++)
         parts[i] = i < before ? old[i] : log_part_new(t, i);
     if (old) {
-        t->old_parts = mem_resize(t->old_parts, (t->old_parts_count + 1) * sizeof *t->old_parts);
+        t->old_parts =
+            mem_resize(t->old_parts, (t->old_parts_count + 1) * sizeof(struct log_part **));
         t->old_parts[t->old_parts_count++] = old;
     }
     atomic_store(&t->parts, parts);
@@ -297,8 +298,9 @@ static void list_insert(struct log *log, struct log_topic *t)
 {
     os_mutex_lock(&log->topics_lock);
     size_t at = place_of(log, log_topic_name(t));
-    log->topics = mem_resize(log->topics, (log->topic_count + 1) * sizeof *log->topics);
-    memmove(log->topics + at + 1, log->topics + at, (log->topic_count - at) * sizeof *log->topics);
+    log->topics = mem_resize(log->topics, (log->topic_count + 1) * sizeof(struct log_topic *));
+    memmove(log->topics + at + 1, log->topics + at,
+            (log->topic_count - at) * sizeof(struct log_topic *));
     log->topics[at] = t;
     log->topic_count++;
     os_mutex_unlock(&log->topics_lock);
@@ -310,8 +312,9 @@ static void list_remove(struct log *log, struct log_topic *t)
     size_t at = place_of(log, log_topic_name(t));
     ASSERT(at < log->topic_count && log->topics[at] == t);
     log->topic_count--;
-    memmove(log->topics + at, log->topics + at + 1, (log->topic_count - at) * sizeof *log->topics);
-    log->deleted = mem_resize(log->deleted, (log->deleted_count + 1) * sizeof *log->deleted);
+    memmove(log->topics + at, log->topics + at + 1,
+            (log->topic_count - at) * sizeof(struct log_topic *));
+    log->deleted = mem_resize(log->deleted, (log->deleted_count + 1) * sizeof(struct log_topic *));
     log->deleted[log->deleted_count++] = t;
     os_mutex_unlock(&log->topics_lock);
 }
@@ -320,9 +323,9 @@ void log_topic_list(struct log *log, struct log_topic ***ret_topics, size_t *ret
 {
     os_mutex_lock(&log->topics_lock);
     size_t count = log->topic_count;
-    struct log_topic **topics = mem_array(count, sizeof *topics);
+    struct log_topic **topics = mem_array(count, sizeof(struct log_topic *));
     if (count > 0)
-        memcpy(topics, log->topics, count * sizeof *topics);
+        memcpy(topics, log->topics, count * sizeof(struct log_topic *));
     os_mutex_unlock(&log->topics_lock);
     *ret_topics = topics;
     *ret_count = count;
@@ -537,8 +540,8 @@ enum err log_topic_delete(struct log_topic *topic)
 
 struct name {
     struct name *next;
-    struct str text; /* of a topic; owned */
-    uint32_t parts;  /* one more than the largest folder's number */
+    char *text;     /* of a topic */
+    uint32_t parts; /* one more than the largest folder's number */
     bool has_file;
 };
 
@@ -549,10 +552,10 @@ struct found {
 static struct name *name_of(struct found *found, struct str text)
 {
     for (struct name *n = found->names; n; n = n->next)
-        if (str_eq(n->text, text))
+        if (str_eq(str_from_c(n->text), text))
             return n;
     struct name *n = NEW(struct name);
-    n->text = str_of(mem_strdup(text.ptr, text.len), text.len);
+    n->text = mem_strdup(text.ptr, text.len);
     n->next = found->names;
     found->names = n;
     return n;
@@ -604,11 +607,11 @@ static enum err finish_deletion(struct log *log, const struct name *n, uint32_t 
     if (log->options.read_only)
         return ERR_OK;
     for (uint32_t i = 0; i < partitions; i++) {
-        int len = snprintf(path, sizeof path, "%s/%s-%u", log->topics_dir, n->text.ptr, i);
+        int len = snprintf(path, sizeof path, "%s/%s-%u", log->topics_dir, n->text, i);
         ASSERT(len > 0 && len < OS_PATH_MAX);
         TRY(remove_dir(log, path));
     }
-    path_of(log, n->text.ptr, path);
+    path_of(log, n->text, path);
     enum err error = os_fs_remove(log->fs, path);
     return error == ERR_NOT_FOUND ? ERR_OK : error;
 }
@@ -636,7 +639,7 @@ static enum err rescue(struct log *log, const struct name *n, struct parsed *ret
     p.config.partitions = n->parts;
     os_random_bytes(p.id, sizeof p.id);
     log_report(log, LOG_ERROR, "event=log_topic_damaged topic=%s partitions=%u hint=\"%s\"",
-               n->text.ptr, n->parts,
+               n->text, n->parts,
                "its file was not readable: it has the default configuration now");
     *ret_parsed = p;
     return ERR_OK;
@@ -654,7 +657,7 @@ static bool has_records(const struct log_topic *t)
 static enum err load_topic(struct log *log, const struct name *n)
 {
     struct parsed p;
-    enum err error = read_file(log, n->text.ptr, &p);
+    enum err error = read_file(log, n->text, &p);
     bool whole = error == ERR_OK;
     if (error == ERR_CORRUPT && n->parts == 0)
         return finish_deletion(log, n, 0); /* nothing is in it */
@@ -664,7 +667,7 @@ static enum err load_topic(struct log *log, const struct name *n)
     if (p.deleted)
         return finish_deletion(log, n,
                                n->parts > p.config.partitions ? n->parts : p.config.partitions);
-    struct log_topic *t = topic_new(log, n->text);
+    struct log_topic *t = topic_new(log, str_from_c(n->text));
     memcpy(t->id, p.id, sizeof t->id);
     apply_config(t, &p.config);
     error = load_parts(t, p.config.partitions);
@@ -690,9 +693,8 @@ enum err log_topics_load(struct log *log, struct buf *detail)
     for (struct name *n = found.names, *next; n; n = next) {
         next = n->next;
         if (error == ERR_OK && (error = load_topic(log, n)) != ERR_OK)
-            buf_printf(detail, "topic %s under %s: %s", n->text.ptr, log->topics_dir,
-                       err_text(error));
-        mem_free((char *)(uintptr_t)n->text.ptr);
+            buf_printf(detail, "topic %s under %s: %s", n->text, log->topics_dir, err_text(error));
+        mem_free(n->text);
         mem_free(n);
     }
     return error;

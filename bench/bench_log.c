@@ -4,10 +4,11 @@
  *     bench_log sync   [--appenders N] [--window W] [--delay-us D] [--seconds S]
  *     bench_log quiet  [--bytes N] [--gap-us G] [--seconds S] [--lazy] [--compression C]
  *
- * write: one thread appends as fast as the log takes it; MB/s by the clock and by CPU seconds of the process.
- * sync: appenders that each keep W appends waiting for their sync; --delay-us makes every fdatasync that much slower.
- * quiet: an append every gap, as a gateway with little to do makes them; CPU µs for each, with the committer's
- * thread or (--lazy) with log_commit on the caller's. One line of key=value goes to standard output. */
+ * write: one thread appends as fast as the log takes it; MB/s by the clock and by CPU seconds of
+ * the process. sync: appenders that each keep W appends waiting for their sync; --delay-us makes
+ * every fdatasync that much slower. quiet: an append every gap, as a gateway with little to do
+ * makes them; CPU µs for each, with the committer's thread or (--lazy) with log_commit on the
+ * caller's. One line of key=value goes to standard output. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,8 @@ struct settings {
     const char *corpus;
 };
 
-static struct settings set = {.bytes = 1024, .seconds = 5, .appenders = 64, .window = 1, .gap_us = 1000};
+static struct settings set = {
+    .bytes = 1024, .seconds = 5, .appenders = 64, .window = 1, .gap_us = 1000};
 
 static double cpu_seconds(void)
 {
@@ -53,7 +55,8 @@ static enum err slow_datasync(struct os_file *file)
     return error;
 }
 
-static enum err slow_open(const struct os_fs *fs, const char *path, unsigned flags, struct os_file **ret_file)
+static enum err slow_open(const struct os_fs *fs, const char *path, unsigned flags,
+                          struct os_file **ret_file)
 {
     TRY(os_fs_machine()->open(fs, path, flags, ret_file));
     return ERR_OK;
@@ -116,7 +119,8 @@ static struct log_part *open_part(struct log *log, const char *name, enum log_du
 static atomic_ulong completed;
 static atomic_ulong failed;
 
-/* write ------------------------------------------------------------------------------------------ */
+/* write ------------------------------------------------------------------------------------------
+ */
 
 enum { RING = 1 << 14 };
 
@@ -148,27 +152,33 @@ static void run_write(void)
         for (int i = 0; i < 64; i++, sent++) {
             struct log_append *a = &ring[sent % RING];
             *a = (struct log_append){.done = count_done};
-            struct log_record record = {.timestamp_ms = (int64_t)sent, .value = &values[sent % value_count], .value_parts = 1};
+            struct log_record record = {.timestamp_ms = (int64_t)sent,
+                                        .value = &values[sent % value_count],
+                                        .value_parts = 1};
             ASSERT(log_append(part, &record, a) == ERR_OK);
             bytes += record.value->len;
         }
     }
     while (atomic_load(&completed) < sent)
         usleep(100);
+    ASSERT(sent > 0);
     double seconds = (double)(os_now_us() - start) / 1e6;
     cpu = cpu_seconds() - cpu;
     struct log_stats stats;
     log_stats(log, &stats);
-    printf("mode=write record_bytes=%zu compression=%s mb_per_s=%.0f mb_per_cpu_s=%.0f records_per_s=%.0f "
+    printf("mode=write record_bytes=%zu compression=%s mb_per_s=%.0f mb_per_cpu_s=%.0f "
+           "records_per_s=%.0f "
            "cpu_us_per_record=%.2f records_per_batch=%.1f written_mb=%.0f syncs=%llu errors=%lu\n",
-           (size_t)(bytes / sent), compress_name(set.compression), (double)bytes / 1e6 / seconds, (double)bytes / 1e6 / cpu,
-           (double)sent / seconds, cpu * 1e6 / (double)sent, (double)stats.appends / (double)stats.batches,
-           (double)stats.bytes / 1e6, (unsigned long long)stats.syncs, atomic_load(&failed));
+           (size_t)(bytes / sent), compress_name(set.compression), (double)bytes / 1e6 / seconds,
+           (double)bytes / 1e6 / cpu, (double)sent / seconds, cpu * 1e6 / (double)sent,
+           (double)stats.appends / (double)stats.batches, (double)stats.bytes / 1e6,
+           (unsigned long long)stats.syncs, atomic_load(&failed));
     log_close(log);
     mem_free(ring);
 }
 
-/* sync ------------------------------------------------------------------------------------------- */
+/* sync -------------------------------------------------------------------------------------------
+ */
 
 struct appender {
     struct log_part *part;
@@ -254,7 +264,8 @@ static void run_sync(void)
         os_mutex_unlock(&appenders[i].lock);
         os_thread_join(&appenders[i].thread);
     }
-    printf("mode=sync appenders=%u window=%u delay_us=%u acks_per_s=%.0f cpu_us_per_append=%.1f syncs_per_s=%.0f "
+    printf("mode=sync appenders=%u window=%u delay_us=%u acks_per_s=%.0f cpu_us_per_append=%.1f "
+           "syncs_per_s=%.0f "
            "sync_us=%.0f appends_per_sync=%.1f errors=%lu\n",
            set.appenders, set.window, set.delay_us, (double)n / seconds, cpu * 1e6 / (double)n,
            (double)stats.syncs / seconds, (double)stats.sync_us / (double)stats.syncs,
@@ -262,7 +273,8 @@ static void run_sync(void)
     log_close(log);
 }
 
-/* quiet ------------------------------------------------------------------------------------------ */
+/* quiet ------------------------------------------------------------------------------------------
+ */
 
 static void run_quiet(void)
 {
@@ -277,7 +289,8 @@ static void run_quiet(void)
     double own = 0;
     while (os_now_us() - start < (uint64_t)set.seconds * 1000000) {
         append = (struct log_append){.done = count_done, .lazy = set.lazy};
-        struct log_record record = {.timestamp_ms = -1, .value = &values[sent % value_count], .value_parts = 1};
+        struct log_record record = {
+            .timestamp_ms = -1, .value = &values[sent % value_count], .value_parts = 1};
         uint64_t t = os_now_us();
         ASSERT(log_append(part, &record, &append) == ERR_OK);
         if (set.lazy)
@@ -297,16 +310,17 @@ static void run_quiet(void)
     log_stats(log, &stats);
     printf("mode=quiet lazy=%d compression=%s record_bytes=%.0f appends=%lu cpu_us_per_append=%.1f "
            "ack_us=%.0f worst_us=%llu syncs=%llu sync_us=%.0f\n",
-           set.lazy, compress_name(set.compression), (double)stats.bytes / (double)sent, sent, cpu * 1e6 / (double)sent,
-           (double)wait_us / (double)sent, (unsigned long long)worst_us, (unsigned long long)stats.syncs,
-           (double)stats.sync_us / (double)stats.syncs);
+           set.lazy, compress_name(set.compression), (double)stats.bytes / (double)sent, sent,
+           cpu * 1e6 / (double)sent, (double)wait_us / (double)sent, (unsigned long long)worst_us,
+           (unsigned long long)stats.syncs, (double)stats.sync_us / (double)stats.syncs);
     (void)own;
     log_close(log);
 }
 
-static void usage(void)
+__attribute__((noreturn)) static void usage(void)
 {
-    fprintf(stderr, "usage: bench_log write|sync|quiet --dir DIR [--bytes N] [--seconds S] [--compression C] [--appenders N] "
+    fprintf(stderr, "usage: bench_log write|sync|quiet --dir DIR [--bytes N] [--seconds S] "
+                    "[--compression C] [--appenders N] "
                     "[--window W] [--delay-us D] [--gap-us G] [--lazy] [--corpus FILE]\n");
     exit(2);
 }
@@ -358,6 +372,7 @@ static void parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     parse(argc, argv);
+    ASSERT(set.mode);
     make_values();
     if (strcmp(set.mode, "write") == 0)
         run_write();
