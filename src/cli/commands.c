@@ -1,5 +1,16 @@
 #include "cli/commands.h"
 
+/* In the order of `weir help`. */
+/* clang-format off */
 const struct cli_command *const cli_commands[] = {
-    &cli_bench, &cli_engine, &cli_mock, &cli_version, NULL,
+    &cli_serve,
+    &cli_chat,
+    &cli_call,
+    &cli_model,
+    &cli_bench,
+    &cli_mock,
+    &cli_engine,
+    &cli_version,
+    NULL,
 };
+/* clang-format on */

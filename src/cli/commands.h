@@ -8,6 +8,10 @@
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_engine;
 extern const struct cli_command cli_mock;
+extern const struct cli_command cli_serve;
+extern const struct cli_command cli_call;
+extern const struct cli_command cli_chat;
+extern const struct cli_command cli_model;
 extern const struct cli_command cli_version;
 
 #endif

@@ -1,0 +1,488 @@
+/* `weir serve`: open the log, start the loops, serve until a signal, stop clean.
+ *
+ * The main thread starts and stops things and waits for signals; everything else happens on the
+ * loops and the log's threads. Order of the start: configuration, log, keys, models, gateway,
+ * loops, listener; of the stop: the reverse. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/mem.h"
+#include "call/gateway.h"
+#include "cli/commands.h"
+#include "cli/say.h"
+#include "config/config.h"
+#include "log/log.h"
+#include "model/local/local.h"
+#include "net/http_server.h"
+#include "net/loop.h"
+#include "os/clock.h"
+#include "os/thread.h"
+#include "state/keys.h"
+
+enum { LOOPS_MAX = 64 };
+
+struct serve {
+    struct config_options config_options;
+    struct str admin_key; /* --key; a secret */
+    const char *ca_file;
+    struct config *config;
+    struct log *log;
+    struct key_fold *fold;
+    struct local_models *local;
+    struct gateway *gateway;
+    struct api *api;
+    struct tls_context *tls;
+    struct http_server *server;
+    unsigned loop_count;
+    struct loop *loops[LOOPS_MAX];
+    struct gateway_loop *halves[LOOPS_MAX];
+    struct os_thread threads[LOOPS_MAX];
+    unsigned threads_running;
+};
+
+/* ---- Configuration ---- */
+
+static enum err load_config(struct serve *s, struct config **ret_config)
+{
+    struct config_report report;
+    config_report_init(&report);
+    enum err err = config_load(&s->config_options, &report, ret_config);
+    fprintf(stderr, "%.*s%.*s", STR_ARG(buf_str(&report.mistakes)),
+            STR_ARG(buf_str(&report.warnings)));
+    config_report_release(&report);
+    return err;
+}
+
+/* ---- Log and keys ---- */
+
+static void on_log_report(void *arg, enum log_severity severity, struct str text)
+{
+    static const char *const levels[] = {"info", "warn", "error"};
+    (void)arg;
+    say(levels[severity], "%.*s", STR_ARG(text));
+}
+
+static enum err open_log(struct serve *s)
+{
+    struct buf detail BUF_AUTO;
+    struct buf dir BUF_AUTO;
+    buf_init(&detail, 4096);
+    buf_init(&dir, 4096);
+    buf_append_str(&dir, s->config->data);
+    struct log_options options = {
+        .dir = buf_cstr(&dir),
+        .quota_bytes = (uint64_t)s->config->log.quota_bytes,
+        .protect_ms = (uint32_t)s->config->log.protect_ms,
+        .report = on_log_report,
+    };
+    enum err err = log_open(&options, &detail, &s->log);
+    if (err != ERR_OK)
+        say("error", "event=log_open dir=\"%s\" error=\"%.*s\"", buf_cstr(&dir),
+            STR_ARG(detail.len ? buf_str(&detail) : str_from_c(err_text(err))));
+    return err;
+}
+
+static enum err fold_state(struct serve *s, struct log_part *part)
+{
+    struct log_cursor *cursor = NULL;
+    const struct log_entry *entry = NULL;
+    enum err err;
+    TRY(log_cursor_open(part, log_part_start(part), LOG_FORWARD, &cursor));
+    while ((err = log_cursor_next(cursor, &entry)) == ERR_OK && entry)
+        if (entry->value.ptr)
+            (void)!key_fold_apply(s->fold, entry->value); /* other kinds are not ours to judge */
+    log_cursor_close(cursor);
+    return err;
+}
+
+/* The first start without keys makes one, and shows it this once. */
+static enum err make_first_key(struct serve *s, struct log_part *part)
+{
+    char text[KEY_TEXT_BYTES + 1];
+    struct buf json BUF_AUTO;
+    struct buf record_key BUF_AUTO;
+    int64_t offset;
+    key_make(text);
+    struct key_record record = {.version = 1,
+                                .spec = {.name = STR("admin"), .admin = true, .any_model = true}};
+    key_hash(str_from_c(text), record.spec.hash);
+    buf_init(&json, 65536);
+    buf_init(&record_key, 1024);
+    key_record_write(&record, os_wall_us(), &json);
+    key_record_key(record.spec.name, &record_key);
+    struct str value = buf_str(&json);
+    struct log_record log_record = {
+        .timestamp_ms = -1, .key = buf_str(&record_key), .value = &value, .value_parts = 1};
+    TRY(log_append_wait(part, &log_record, LOG_ACK_SYNC, &offset));
+    TRY(key_fold_apply(s->fold, value));
+    say("info", "event=first_key name=admin key=%s note=\"shown this once; keep it\"", text);
+    return ERR_OK;
+}
+
+static enum err open_keys(struct serve *s)
+{
+    struct log_topic_config config = LOG_TOPIC_CONFIG_DEFAULT;
+    struct log_topic *topic = NULL;
+    size_t count = 0;
+    config.durability = LOG_SYNC;
+    config.keep = true;
+    TRY(log_topic_open(s->log, STR("weir.state"), &config, &topic));
+    s->fold = key_fold_new();
+    TRY(fold_state(s, log_topic_part(topic, 0)));
+    key_fold_items(s->fold, &count);
+    if (count || s->config->keys_given || s->admin_key.len)
+        return ERR_OK;
+    return make_first_key(s, log_topic_part(topic, 0));
+}
+
+/* ---- Gateway ---- */
+
+static enum err open_gateway(struct serve *s, struct buf *detail)
+{
+    size_t folded = 0;
+    const struct key_spec *items = key_fold_items(s->fold, &folded);
+    struct key_spec *specs = mem_array(folded + 1, sizeof *specs);
+    size_t count = 0;
+    if (s->admin_key.len) {
+        specs[count] = (struct key_spec){.name = STR("cli"), .admin = true, .any_model = true};
+        key_hash(s->admin_key, specs[count].hash);
+        count++;
+    }
+    for (size_t i = 0; i < folded; i++)
+        specs[count++] = items[i];
+    struct gateway_options options = {
+        .log = s->log,
+        .data_dir = s->config->data,
+        .config = s->config,
+        .extra_keys = specs,
+        .extra_key_count = count,
+        .local = s->local,
+        .loop_total = s->loop_count,
+        .tls_ca_file = s->ca_file,
+    };
+    http_proxy_from_env(&options.proxy);
+    enum err err = gateway_new(&options, detail, &s->gateway);
+    mem_free(specs);
+    return err;
+}
+
+static void on_local_event(void *arg, const struct local_event *event)
+{
+    (void)arg;
+    say(event->state == LOCAL_FAILED ? "warn" : "info",
+        "event=model model=\"local/%.*s\" state=%s pid=%d load_ms=%llu detail=\"%.*s\"",
+        STR_ARG(event->model), local_state_text(event->state), event->pid,
+        (unsigned long long)event->load_ms, STR_ARG(event->detail));
+}
+
+static struct local_options local_options(const struct serve *s)
+{
+    const struct config_local *from = &s->config->local;
+    return (struct local_options){
+        .dir = from->dir,
+        .memory_bytes = (uint64_t)from->memory_bytes,
+        .threads = (unsigned)from->threads,
+        .parallel = (unsigned)from->parallel,
+        .queue = (unsigned)from->queue,
+        .loops = s->loops,
+        .loop_count = s->loop_count,
+        .on_event = on_local_event,
+    };
+}
+
+static enum err open_loops(struct serve *s, struct buf *detail)
+{
+    for (unsigned i = 0; i < s->loop_count; i++)
+        TRY(loop_new(&s->loops[i]));
+    struct local_options local = local_options(s);
+    TRY(local_models_open(&local, &s->local));
+    TRY(open_gateway(s, detail));
+    for (unsigned i = 0; i < s->loop_count; i++) {
+        TRY(gateway_loop_new(s->gateway, s->loops[i], i, detail, &s->halves[i]));
+        loop_set_user(s->loops[i], s->halves[i]);
+    }
+    return ERR_OK;
+}
+
+static enum err make_tls(const struct config *c, struct buf *detail, struct tls_context **ret_tls)
+{
+    struct tls_server_options options = {
+        .cert_file = c->listen.tls.cert_path,
+        .key_file = c->listen.tls.key_path,
+        .client_ca_file = c->listen.tls.client_ca_path,
+    };
+    return tls_server_context_new(&options, detail, ret_tls);
+}
+
+static struct http_limits server_limits(const struct config_limits *from)
+{
+    struct http_limits limits;
+    http_limits_default(&limits);
+    limits.head_bytes_max = (size_t)from->header_bytes;
+    limits.head_timeout_ms = (uint32_t)from->header_ms;
+    limits.body_bytes_max = (size_t)from->body_bytes;
+    limits.idle_timeout_ms = (uint32_t)from->idle_ms;
+    limits.pending_bytes_max = (size_t)from->pending_bytes;
+    limits.pending_low_bytes = (size_t)from->pending_bytes / 4;
+    return limits;
+}
+
+static enum err open_server(struct serve *s, struct buf *detail)
+{
+    const struct config *c = s->config;
+    if (c->listen.tls.enabled)
+        TRY(make_tls(c, detail, &s->tls));
+    s->api = api_new(s->gateway);
+    struct http_server_options options = {
+        .host = c->listen.http.host,
+        .port = c->listen.http.port,
+        .limits = server_limits(&c->limits),
+        .handler = api_handler(s->api),
+        .tls = s->tls,
+    };
+    return http_server_open(s->loops, s->loop_count, &options, detail, &s->server);
+}
+
+static void run_loop(void *arg)
+{
+    loop_run(arg);
+}
+
+static enum err start_threads(struct serve *s)
+{
+    for (unsigned i = 0; i < s->loop_count; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "loop-%u", i);
+        TRY(os_thread_start(name, run_loop, s->loops[i], &s->threads[i]));
+        s->threads_running++;
+    }
+    return ERR_OK;
+}
+
+/* ---- Signals ---- */
+
+static void reload(struct serve *s)
+{
+    struct config *fresh = NULL;
+    struct buf detail BUF_AUTO;
+    buf_init(&detail, 4096);
+    if (load_config(s, &fresh) != ERR_OK) {
+        say("error", "event=reload result=refused note=\"the configuration in force stays\"");
+        return;
+    }
+    if (fresh->listen.tls.enabled && s->tls) {
+        struct tls_context *tls = NULL;
+        if (make_tls(fresh, &detail, &tls) != ERR_OK) {
+            say("error", "event=reload result=refused error=\"%.*s\"", STR_ARG(buf_str(&detail)));
+            config_put(fresh);
+            return;
+        }
+        http_server_set_tls(s->server, tls);
+        tls_context_unref(s->tls);
+        s->tls = tls;
+    }
+    gateway_reload(s->gateway, fresh);
+    config_put(s->config);
+    s->config = fresh;
+    say("info", "event=reload result=done");
+}
+
+static void block_signals(sigset_t *ret_set)
+{
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+    sigaddset(ret_set, SIGHUP);
+    sigprocmask(SIG_BLOCK, ret_set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void wait_for_stop(struct serve *s, const sigset_t *signals)
+{
+    for (;;) {
+        int number = 0;
+        if (sigwait(signals, &number) != 0)
+            continue;
+        if (number != SIGHUP)
+            return;
+        reload(s);
+    }
+}
+
+struct drained {
+    struct os_mutex lock;
+    struct os_cond cond;
+    bool done;
+};
+
+static void on_drained(void *arg)
+{
+    struct drained *d = arg;
+    os_mutex_lock(&d->lock);
+    d->done = true;
+    os_cond_signal(&d->cond);
+    os_mutex_unlock(&d->lock);
+}
+
+static void drain(struct serve *s)
+{
+    struct drained d = {.done = false};
+    os_mutex_init(&d.lock);
+    os_cond_init(&d.cond);
+    api_set_draining(s->api);
+    say("info", "event=drain deadline_ms=%lld", (long long)s->config->listen.drain_ms);
+    http_server_drain(s->server, (uint64_t)s->config->listen.drain_ms, on_drained, &d);
+    os_mutex_lock(&d.lock);
+    while (!d.done)
+        os_cond_wait(&d.cond, &d.lock);
+    os_mutex_unlock(&d.lock);
+    os_cond_release(&d.cond);
+    os_mutex_release(&d.lock);
+}
+
+/* ---- Life ---- */
+
+struct loop_end {
+    struct loop_task task;
+    struct serve *serve;
+    unsigned index;
+};
+
+static void end_loop(void *arg)
+{
+    struct loop_end *end = arg;
+    local_models_stop(end->serve->local, end->index);
+    loop_stop(end->serve->loops[end->index]);
+}
+
+static void stop(struct serve *s)
+{
+    struct loop_end ends[LOOPS_MAX];
+    for (unsigned i = 0; i < s->threads_running; i++) {
+        ends[i] = (struct loop_end){.serve = s, .index = i};
+        loop_task_init(&ends[i].task, end_loop, &ends[i]);
+        loop_post(s->loops[i], &ends[i].task);
+    }
+    for (unsigned i = 0; i < s->threads_running; i++)
+        os_thread_join(&s->threads[i]);
+    http_server_free(s->server);
+    api_free(s->api);
+    for (unsigned i = 0; i < s->loop_count; i++)
+        gateway_loop_free(s->halves[i]);
+    gateway_free(s->gateway);
+    for (unsigned i = 0; i < s->loop_count; i++)
+        if (s->loops[i])
+            loop_run_until_idle(s->loops[i]);
+    local_models_free(s->local);
+    for (unsigned i = 0; i < s->loop_count; i++)
+        loop_free(s->loops[i]);
+    tls_context_unref(s->tls);
+    key_fold_free(s->fold);
+    if (s->log)
+        log_close(s->log);
+    config_put(s->config);
+}
+
+static enum err start(struct serve *s)
+{
+    struct buf detail BUF_AUTO;
+    buf_init(&detail, 4096);
+    TRY(load_config(s, &s->config));
+    TRY(open_log(s));
+    enum err err = open_keys(s);
+    if (err == ERR_OK)
+        err = open_loops(s, &detail);
+    if (err == ERR_OK)
+        err = open_server(s, &detail);
+    if (err == ERR_OK)
+        err = start_threads(s);
+    if (err != ERR_OK)
+        say("error", "event=start error=\"%.*s\"",
+            STR_ARG(detail.len ? buf_str(&detail) : str_from_c(err_text(err))));
+    return err;
+}
+
+static void say_ready(const struct serve *s)
+{
+    const struct config_address *http = &s->config->listen.http;
+    bool v6 = str_index(http->host, ':') >= 0;
+    printf("ready http=%s%.*s%s:%u kafka=off pid=%d\n", v6 ? "[" : "", STR_ARG(http->host),
+           v6 ? "]" : "", http_server_port(s->server), (int)getpid());
+    fflush(stdout);
+    if (s->config->listen.kafka.enabled)
+        say("info", "event=kafka state=off note=\"this version does not serve the Kafka "
+                    "protocol yet\"");
+}
+
+static int serve(struct serve *s)
+{
+    sigset_t signals;
+    block_signals(&signals);
+    enum err err = start(s);
+    if (err == ERR_OK) {
+        say_ready(s);
+        wait_for_stop(s, &signals);
+        drain(s);
+    }
+    stop(s);
+    return err_exit_code(err);
+}
+
+static int run(int argc, char **argv)
+{
+    struct serve *s = NEW(struct serve);
+    struct str config = STR_NONE;
+    struct str data = STR_NONE;
+    struct str listen = STR_NONE;
+    struct str kafka = STR_NONE;
+    struct str ca_file = STR_NONE;
+    struct cli_args args;
+    s->admin_key = str_from_c(getenv("WEIR_KEY"));
+    const struct cli_option options[] = {
+        {"--config", "FILE", "configuration; default weir.yaml here, if there is one",
+         .value = &config},
+        {"--data", "DIR", "data folder; default ./weir-data", .value = &data},
+        {"--listen", "HOST:PORT", "HTTP address; default 127.0.0.1:8080", .value = &listen},
+        {"--kafka", "HOST:PORT|off", "Kafka protocol's address", .value = &kafka},
+        {"--key", "KEY", "admin key to accept beside others; default $WEIR_KEY",
+         .value = &s->admin_key},
+        {"--ca", "FILE", "certificates to trust for providers, instead of the system's",
+         .value = &ca_file},
+    };
+    enum cli_parsed parsed =
+        cli_parse(&cli_serve, options, sizeof options / sizeof options[0], argc, argv, &args);
+    int code = parsed == CLI_WRONG ? 2 : 0;
+    if (parsed == CLI_GO && args.count) {
+        code = cli_fail(&cli_serve, 2, "'%.*s' is not understood; see `weir serve --help`",
+                        STR_ARG(args.words[0]));
+    } else if (parsed == CLI_GO) {
+        s->config_options =
+            (struct config_options){.path = config, .http = listen, .kafka = kafka, .data = data};
+        s->ca_file = ca_file.ptr;
+        s->loop_count = os_cpu_count() < LOOPS_MAX ? os_cpu_count() : LOOPS_MAX;
+        code = serve(s);
+    }
+    mem_free(s);
+    return code;
+}
+
+const struct cli_command cli_serve = {
+    .name = "serve",
+    .usage = "weir serve [--config FILE] [--data DIR] [--listen HOST:PORT] [--kafka HOST:PORT|off] "
+             "[--key KEY]",
+    .summary = "Serve: gateway, log and local models",
+    .details =
+        "One line on standard output says when it is ready: `ready http=HOST:PORT kafka=… pid=N`;\n"
+        "everything else goes to standard error as key=value lines.\n\n"
+        "Keys: with no `keys` in the configuration and no --key, the first start makes an admin "
+        "key "
+        "and shows it once.\n"
+        "Signals: TERM and INT drain and stop; HUP reads configuration, keys and certificates "
+        "again.\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data folder damaged or in "
+        "use.",
+    .run = run,
+};
