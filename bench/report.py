@@ -57,6 +57,9 @@ def latency_table(names, figures, connections):
         for c in connections:
             one, direct = figures[name][f"c{c}"], figures["direct"][f"c{c}"]
             p50, p99 = one["latency_us"]["p50"], one["latency_us"]["p99"]
+            if not one["ok"]:
+                row += [failures(one) or "–", "0"]
+                continue
             if name != "direct":
                 p50, p99 = p50 - direct["latency_us"]["p50"], p99 - direct["latency_us"]["p99"]
             row.append(f"{ms(p50)} / {ms(p99)}" + (f", {failures(one)}" if one["failed"] else ""))
@@ -64,6 +67,11 @@ def latency_table(names, figures, connections):
         rows.append(row)
     head = [""] + [text for c in connections for text in (f"{c}: p50 / p99", "requests/s")]
     return table(head, rows)
+
+
+def percentiles(times, *names):
+    """"p50 / p99" in ms, or a dash where nothing came."""
+    return " / ".join(ms(times[name]) for name in names) if times["count"] else "–"
 
 
 def stream_table(names, figures):
@@ -74,8 +82,7 @@ def stream_table(names, figures):
         frames = one["frames"]
         cpu = one["process"]["cpu_us"] / max(frames["got"], 1) if one.get("process") else None
         base = nginx["stream"]["process"]["cpu_us"] / max(nginx["stream"]["frames"]["got"], 1) if nginx else None
-        rows.append([name, f"{ms(one['ttft_us']['p50'])} / {ms(one['ttft_us']['p99'])}",
-                     f"{ms(one['gap_us']['p50'])} / {ms(one['gap_us']['p99'])} / {ms(one['gap_us']['max'])}",
+        rows.append([name, percentiles(one["ttft_us"], "p50", "p99"), percentiles(one["gap_us"], "p50", "p99", "max"),
                      f"{frames['got']:,.0f}", f"{frames['lost'] + frames['doubled'] + frames['damaged']:,.0f}", failures(one) or "0",
                      "–" if cpu is None else beside(cpu, base, f"{cpu:.1f}")])
     return table(["", "first token p50 / p99 ms", "gap p50 / p99 / max ms", "frames", "lost or wrong", "failures", "CPU µs/frame"], rows)
