@@ -58,7 +58,7 @@ static void take_event(struct chat *c, struct str data)
         return;
     size_t before = c->answer.len;
     json_text_append(&value, &c->answer);
-    if (c->json)
+    if (c->json || c->answer.len == before)
         return;
     fwrite(c->answer.ptr + before, 1, c->answer.len - before, stdout);
     fflush(stdout);

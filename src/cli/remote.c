@@ -31,7 +31,7 @@ void remote_init(struct remote *r)
 
 static struct str keep_text(struct remote_answer *a, size_t *at, struct str text)
 {
-    if (text.len > sizeof a->head_text - *at)
+    if (text.len == 0 || text.len > sizeof a->head_text - *at)
         return STR_NONE;
     char *copy = a->head_text + *at;
     memcpy(copy, text.ptr, text.len);

@@ -10,7 +10,8 @@
 
 enum { LINE_BYTES_MAX = 8192 };
 
-static void vsay(const char *level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void vsay(const char *level, const char *format,
+                                                       va_list args)
 {
     char time[TIME_TEXT_BYTES + 1];
     struct buf line BUF_AUTO;

@@ -99,7 +99,8 @@ static enum err machine_write(struct os_file *file, const struct iovec *parts, i
         struct iovec part = parts[i];
         size_t done = skip < part.iov_len ? skip : part.iov_len;
         skip -= done;
-        part.iov_base = (char *)part.iov_base + done;
+        if (done)
+            part.iov_base = (char *)part.iov_base + done;
         part.iov_len -= done;
         position += done;
         TRY(write_part(file->fd, part, position));
