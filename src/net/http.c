@@ -34,20 +34,21 @@ bool http_headers_has_token(const struct http_headers *headers, struct str name,
     return false;
 }
 
-/* Fields between two neighbours only, or that the writer of a message sets by itself. */
-static bool is_hop_by_hop(struct str name)
+bool http_field_is_framing(struct str name)
 {
-    static const struct str names[] = {
-        STR_INIT("te"),         STR_INIT("host"),           STR_INIT("expect"),
-        STR_INIT("upgrade"),    STR_INIT("trailer"),        STR_INIT("connection"),
-        STR_INIT("keep-alive"), STR_INIT("content-length"), STR_INIT("transfer-encoding"),
-    };
-    if (str_starts_nocase(name, STR("proxy-")))
-        return true;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (str_eq_nocase(name, names[i]))
-            return true;
-    return false;
+    switch (name.len) {
+    case 2: return str_eq_nocase(name, STR("te"));
+    case 4: return str_eq_nocase(name, STR("host"));
+    case 6: return str_eq_nocase(name, STR("expect"));
+    case 7: return str_eq_nocase(name, STR("upgrade")) || str_eq_nocase(name, STR("trailer"));
+    case 10:
+        return str_eq_nocase(name, STR("connection")) || str_eq_nocase(name, STR("keep-alive"));
+    case 14: return str_eq_nocase(name, STR("content-length"));
+    case 17: return str_eq_nocase(name, STR("transfer-encoding"));
+    default:
+        return (name.len > 6 && (name.ptr[0] | 0x20) == 'p' &&
+                str_starts_nocase(name, STR("proxy-")));
+    }
 }
 
 size_t http_headers_forwardable(const struct http_headers *headers, struct http_header *out)
@@ -59,7 +60,7 @@ size_t http_headers_forwardable(const struct http_headers *headers, struct http_
         named = str_eq_nocase(headers->at[i].name, connection);
     for (size_t i = 0; i < headers->count; i++) {
         const struct http_header *h = &headers->at[i];
-        if (is_hop_by_hop(h->name) ||
+        if (http_field_is_framing(h->name) ||
             (named && http_headers_has_token(headers, connection, h->name)))
             continue;
         out[count++] = *h;

@@ -33,11 +33,14 @@ size_t http_headers_count(const struct http_headers *headers, struct str name);
 bool http_headers_has_token(const struct http_headers *headers, struct str name, struct str token);
 
 /* Copy the fields that may go on to the next hop into out (room for headers->count) and return how
- * many: without Connection and what it names, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding,
- * Upgrade (RFC 9110 §7.6.1), and without Content-Length, Host and Expect, which the writer of a
- * message sets by itself. Authorization stays: drop it where a caller's key must not go on. */
+ * many: without what Connection names (RFC 9110 §7.6.1) and without framing fields, see below.
+ * Authorization stays: drop it where a caller's key must not go on. */
 size_t http_headers_forwardable(const struct http_headers *headers, struct http_header *out);
 
+/* Fields that concern two neighbours only, or that the writer of a message sets by itself:
+ * Connection, Keep-Alive, Proxy-*, TE, Trailer, Transfer-Encoding, Upgrade, Content-Length, Host,
+ * Expect. */
+bool http_field_is_framing(struct str name);
 /* A field that is safe to write: the name a token, the value without control characters but tab. */
 bool http_header_valid(const struct http_header *header);
 /* A method or field name (RFC 9110 §5.6.2). */

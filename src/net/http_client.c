@@ -329,21 +329,6 @@ void http_fetch_stats(const struct http_fetch *fetch, struct http_fetch_stats *r
 
 /* ---- Starting ---- */
 
-static bool is_framing(struct str name)
-{
-    static const struct str names[] = {
-        STR_INIT("host"),       STR_INIT("connection"),        STR_INIT("content-length"),
-        STR_INIT("keep-alive"), STR_INIT("transfer-encoding"), STR_INIT("upgrade"),
-        STR_INIT("te"),         STR_INIT("trailer"),           STR_INIT("expect"),
-    };
-    if (str_starts_nocase(name, STR("proxy-")))
-        return true;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (str_eq_nocase(name, names[i]))
-            return true;
-    return false;
-}
-
 static bool path_valid(struct str path)
 {
     for (size_t i = 0; i < path.len; i++)
@@ -357,7 +342,7 @@ static enum err write_fields(struct http_fetch *f, const struct http_request *r)
     bool encoding = false;
     for (size_t i = 0; i < r->header_count; i++) {
         const struct http_header *h = &r->headers[i];
-        if (is_framing(h->name))
+        if (http_field_is_framing(h->name))
             continue;
         if (!http_header_valid(h))
             return ERR_INVALID;

@@ -35,26 +35,13 @@ static struct str date_field(struct server_half *half)
     return str_from_c(half->date);
 }
 
-/* Fields that the server writes by itself. */
-static bool is_framing(struct str name)
-{
-    switch (name.len) {
-    case 7: return str_eq_nocase(name, STR("trailer")) || str_eq_nocase(name, STR("upgrade"));
-    case 10:
-        return str_eq_nocase(name, STR("connection")) || str_eq_nocase(name, STR("keep-alive"));
-    case 14: return str_eq_nocase(name, STR("content-length"));
-    case 17: return str_eq_nocase(name, STR("transfer-encoding"));
-    default: return false;
-    }
-}
-
 static void write_fields(struct buf *out, const struct http_header *headers, size_t count,
                          bool *ret_has_date)
 {
     *ret_has_date = false;
     for (size_t i = 0; i < count; i++) {
         const struct http_header *h = &headers[i];
-        if (is_framing(h->name) || !http_header_valid(h))
+        if (http_field_is_framing(h->name) || !http_header_valid(h))
             continue;
         *ret_has_date |= str_eq_nocase(h->name, STR("date"));
         buf_append_str(out, h->name);
