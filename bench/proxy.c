@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "os/thread.h"
 
 static struct loop *loop;
 static struct http_client *client;
@@ -96,10 +97,9 @@ static void on_request(struct http_exchange *x, void *arg)
         http_respond(x, 502, STR("text/plain"), STR("cannot start"));
 }
 
-static void on_signal(int number)
+static void run(void *arg)
 {
-    (void)number;
-    loop_stop(loop);
+    loop_run(arg);
 }
 
 int main(int argc, char **argv)
@@ -124,9 +124,17 @@ int main(int argc, char **argv)
     ASSERT(http_server_open(&loop, 1, &options, NULL, &server) == ERR_OK);
     printf("%u\n", (unsigned)http_server_port(server));
     fflush(stdout);
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-    loop_run(loop);
+    struct os_thread thread;
+    sigset_t ends;
+    int number = 0;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    ASSERT(os_thread_start("proxy", run, loop, &thread) == ERR_OK);
+    sigwait(&ends, &number);
+    loop_stop(loop);
+    os_thread_join(&thread);
     http_server_free(server);
     http_origin_close(origin);
     http_client_free(client);

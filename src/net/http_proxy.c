@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "codec/base64.h"
 #include "net/http_client_int.h"
 
 enum { PROXY_TEXT_MAX = 64 << 10 };
@@ -33,21 +34,6 @@ void http_proxy_from_env(struct http_proxy_options *ret_options)
 }
 
 /* ---- Loading ---- */
-
-static void append_base64(struct buf *out, const struct buf *in)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < in->len; i += 3) {
-        size_t left = in->len - i;
-        uint32_t v = (uint32_t)(uint8_t)in->ptr[i] << 16;
-        v |= left > 1 ? (uint32_t)(uint8_t)in->ptr[i + 1] << 8 : 0;
-        v |= left > 2 ? (uint32_t)(uint8_t)in->ptr[i + 2] : 0;
-        buf_append_char(out, digits[v >> 18]);
-        buf_append_char(out, digits[v >> 12 & 63]);
-        buf_append_char(out, left > 1 ? digits[v >> 6 & 63] : '=');
-        buf_append_char(out, left > 2 ? digits[v & 63] : '=');
-    }
-}
 
 static int hex_digit(char c)
 {
@@ -100,7 +86,7 @@ static const char *load_one(struct http_client *client, struct str text, struct 
     if (url.userinfo.len > 0) {
         append_percent_decoded(&plain, url.userinfo);
         buf_append_str(&encoded, STR("Basic "));
-        append_base64(&encoded, &plain);
+        base64_encode(buf_str(&plain), &encoded);
         proxy->authorization = keep(client, buf_str(&encoded));
     }
     return NULL;

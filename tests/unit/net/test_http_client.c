@@ -7,20 +7,20 @@
 struct told {
     struct loop *loop;
     struct http_fetch *fetch;
-    int status;
     int64_t content_length;
-    char header[64]; /* of X-Test */
+    int *open; /* fetches of the rig that are not over */
     struct buf body;
-    bool connected, ended, failed;
+    struct http_fetch_stats stats;
+    int status;
+    int pieces;
     enum err error;
     enum http_phase phase;
+    bool connected, ended, failed;
     bool stale, sent;
-    char detail[256];
-    struct http_fetch_stats stats;
-    int pieces;
     bool pause_at_once;  /* at the first piece */
     bool cancel_at_head; /* from inside the callback */
-    int *open;           /* fetches of the rig that are not over */
+    char header[64];     /* of X-Test */
+    char detail[256];
 };
 
 struct rig {
@@ -454,31 +454,32 @@ static void closed_connections_are_forgotten(void **state)
     peer_release(&peer);
 }
 
+static const struct peer_step silent[] = {
+    {PEER_ACCEPT, NULL, 0}, {PEER_READ, NULL, 0}, {PEER_UNTIL_CLOSED, NULL, 0}, {0}};
+static const struct peer_step stalls[] = {
+    {PEER_ACCEPT, NULL, 0},
+    {PEER_READ, NULL, 0},
+    {PEER_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 0},
+    {PEER_UNTIL_CLOSED, NULL, 0},
+    {0}};
+static const struct peer_step drips[] = {
+    {PEER_ACCEPT, NULL, 0},
+    {PEER_READ, NULL, 0},
+    {PEER_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na", 0},
+    {PEER_SLEEP, NULL, 60},
+    {PEER_SEND, "b", 0},
+    {PEER_SLEEP, NULL, 60},
+    {PEER_SEND, "c", 0},
+    {PEER_SLEEP, NULL, 60},
+    {PEER_SEND, "d", 0},
+    {PEER_SLEEP, NULL, 60},
+    {PEER_SEND, "e", 0},
+    {PEER_UNTIL_CLOSED, NULL, 0},
+    {0}};
+
 static void every_wait_has_its_timeout(void **state)
 {
     (void)state;
-    static const struct peer_step silent[] = {
-        {PEER_ACCEPT, NULL, 0}, {PEER_READ, NULL, 0}, {PEER_UNTIL_CLOSED, NULL, 0}, {0}};
-    static const struct peer_step stalls[] = {
-        {PEER_ACCEPT, NULL, 0},
-        {PEER_READ, NULL, 0},
-        {PEER_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", 0},
-        {PEER_UNTIL_CLOSED, NULL, 0},
-        {0}};
-    static const struct peer_step drips[] = {
-        {PEER_ACCEPT, NULL, 0},
-        {PEER_READ, NULL, 0},
-        {PEER_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na", 0},
-        {PEER_SLEEP, NULL, 60},
-        {PEER_SEND, "b", 0},
-        {PEER_SLEEP, NULL, 60},
-        {PEER_SEND, "c", 0},
-        {PEER_SLEEP, NULL, 60},
-        {PEER_SEND, "d", 0},
-        {PEER_SLEEP, NULL, 60},
-        {PEER_SEND, "e", 0},
-        {PEER_UNTIL_CLOSED, NULL, 0},
-        {0}};
     const struct {
         const struct peer_step *steps;
         struct http_timeouts timeouts;

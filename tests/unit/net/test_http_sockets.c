@@ -196,7 +196,7 @@ static void the_client_is_known(void **state)
     rig_init(&rig);
     rig_start(&rig);
     int fd = rig_dial(rig.port);
-    struct sockaddr_in own;
+    struct sockaddr_in own = {0};
     socklen_t len = sizeof own;
     assert_int_equal(getsockname(fd, (struct sockaddr *)&own, &len), 0);
     assert_true(rig_send(fd, GET("/")));
