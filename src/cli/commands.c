@@ -7,6 +7,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_chat,
     &cli_call,
     &cli_model,
+    &cli_check,
     &cli_bench,
     &cli_mock,
     &cli_engine,

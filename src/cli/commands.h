@@ -11,6 +11,7 @@ extern const struct cli_command cli_mock;
 extern const struct cli_command cli_serve;
 extern const struct cli_command cli_call;
 extern const struct cli_command cli_chat;
+extern const struct cli_command cli_check;
 extern const struct cli_command cli_model;
 extern const struct cli_command cli_version;
 

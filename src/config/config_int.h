@@ -173,6 +173,10 @@ struct field {
         .name = (key), .read = (reader), .offset = offsetof(type, member), .pending = (why)        \
     }
 
+/* The keys at the top of the file. */
+extern const struct field config_fields[];
+extern const size_t config_field_count;
+
 /* Read a mapping's children into the object; keys without a value are as if absent. Mistakes: not a
  * mapping, unknown keys. Returns false when it is no mapping. */
 bool read_map(struct loader *l, const struct node *n, const struct field *fields, size_t count,

@@ -22,8 +22,7 @@ static bool is_variable_name(struct str name)
 /* The file's first line, without its end. */
 static void append_file(struct loader *l, struct node *n, struct str path, struct buf *to)
 {
-    struct buf bytes BUF_AUTO;
-    buf_init(&bytes, CONFIG_FILE_BYTES_MAX);
+    BUF_AUTO struct buf bytes = {.max = CONFIG_FILE_BYTES_MAX};
     const char *name = arena_str(&l->scratch, path).ptr;
     enum err e = l->source->file(l->source->arg, name, &bytes);
     if (e != ERR_OK) {
@@ -60,10 +59,9 @@ static void append_variable(struct loader *l, struct node *n, struct str inside,
 
 void expand_scalar(struct loader *l, struct node *n)
 {
-    struct buf out BUF_AUTO;
+    BUF_AUTO struct buf out = {.max = CONFIG_VALUE_BYTES_MAX};
     struct str rest = n->text;
     ptrdiff_t at;
-    buf_init(&out, CONFIG_VALUE_BYTES_MAX);
     if (str_find(rest, STR("${")) < 0)
         return;
     n->plain = false;

@@ -71,21 +71,21 @@ static void keep_prices(struct loader *l, const struct field *field, const struc
     l->prices = n;
 }
 
-static const struct field top_fields[] = {
+const struct field config_fields[] = {
     {.name = "listen", .read = read_listen}, FIELD("data", read_text, struct config, data),
     {.name = "log", .read = read_log},       {.name = "local", .read = read_local},
     {.name = "limits", .read = read_limits}, {.name = "providers", .read = read_providers},
     {.name = "models", .read = keep_models}, {.name = "prices", .read = keep_prices},
     {.name = "keys", .read = keep_keys},
 };
+const size_t config_field_count = sizeof config_fields / sizeof config_fields[0];
 
 /* The file's tree; an absent file that nobody asked for is an empty one. */
 static void read_file(struct loader *l, struct str path)
 {
-    struct buf bytes BUF_AUTO;
+    BUF_AUTO struct buf bytes = {.max = CONFIG_FILE_BYTES_MAX};
     bool asked_for = path.len > 0;
     l->file = arena_str(l->arena, asked_for ? path : STR("weir.yaml"));
-    buf_init(&bytes, CONFIG_FILE_BYTES_MAX);
     enum err e = l->source->file(l->source->arg, l->file.ptr, &bytes);
     if (e == ERR_NOT_FOUND && !asked_for) {
         l->file = STR("weir.yaml");
@@ -107,7 +107,7 @@ static void read_sections(struct loader *l)
     if (l->broken)
         return;
     if (l->root && l->root->kind == NODE_MAP)
-        READ_MAP(l, l->root, top_fields, l->config);
+        READ_MAP(l, l->root, config_fields, l->config);
     else if (l->root && l->root->kind != NODE_NULL)
         mistake(l, l->root, "the file must be a mapping of keys, as `data: ./weir-data`");
     if (!l->providers_given)

@@ -222,9 +222,8 @@ static void read_params(struct loader *l, const struct field *field, const struc
                         void *object)
 {
     struct config_model *m = &((struct alias *)object)->model;
-    struct buf json BUF_AUTO;
+    BUF_AUTO struct buf json = {.max = PARAM_BYTES_MAX};
     (void)field;
-    buf_init(&json, PARAM_BYTES_MAX);
     if (!expect_map(l, n, CONFIG_PARAMS_MAX, "a mapping, as {temperature: 0.2}"))
         return;
     struct config_param *params = ARENA_ARRAY(l->arena, struct config_param, n->count);
@@ -333,8 +332,7 @@ static void unknown_target(struct aliases *all, const struct reference *r)
 
 static const char *provider_names(struct loader *l)
 {
-    struct buf names BUF_AUTO;
-    buf_init(&names, 200);
+    BUF_AUTO struct buf names = {.max = 200};
     buf_append_str(&names, STR("local"));
     for (size_t i = 0; i < l->config->provider_count; i++) {
         buf_append_str(&names, STR(", "));
@@ -415,9 +413,8 @@ static void add_direct(struct aliases *all, struct alias *a, const struct refere
 
 static void circle(struct aliases *all, const struct reference *r, const struct alias *again)
 {
-    struct buf path BUF_AUTO;
+    BUF_AUTO struct buf path = {.max = 600};
     bool inside = false;
-    buf_init(&path, 600);
     for (size_t i = 0; i < all->depth; i++) {
         inside = inside || all->chain[i] == again;
         if (inside)

@@ -344,8 +344,7 @@ static void check_sense(struct loader *l, const struct node *n, const struct dra
 static void leave_out(struct loader *l, struct config_provider *p, const struct node *at,
                       struct str what, const char *why)
 {
-    struct buf reason BUF_AUTO;
-    buf_init(&reason, CONFIG_VALUE_BYTES_MAX + 256);
+    BUF_AUTO struct buf reason = {.max = CONFIG_VALUE_BYTES_MAX + 256};
     buf_append_str(&reason, what);
     buf_append_str(&reason, str_from_c(why));
     p->left_out = arena_str(l->arena, buf_str(&reason));

@@ -25,8 +25,7 @@ static void wrong(struct loader *l, const struct node *n, const char *expected)
 
 static const char *field_names(struct loader *l, const struct field *fields, size_t count)
 {
-    struct buf names BUF_AUTO;
-    buf_init(&names, 1024);
+    BUF_AUTO struct buf names = {.max = 1024};
     for (size_t i = 0; i < count; i++)
         buf_printf(&names, "%s%s", i ? ", " : "", fields[i].name);
     return arena_str(&l->scratch, buf_str(&names)).ptr;
@@ -36,11 +35,17 @@ static void unknown_key(struct loader *l, const struct node *map, const struct n
                         const struct field *fields, size_t count)
 {
     struct suggestion near = suggestion_for(key->text);
+    const char *where = "";
     for (size_t i = 0; i < count; i++)
         suggestion_offer(&near, str_from_c(fields[i].name));
+    if (!near.best.ptr) {
+        where = " It belongs at the top of the file.";
+        for (size_t i = 0; i < config_field_count; i++)
+            suggestion_offer(&near, str_from_c(config_fields[i].name));
+    }
     if (near.best.ptr)
-        mistake(l, key, "unknown key '%s', did you mean '%.*s'?", node_shown(l, key),
-                STR_ARG(near.best));
+        mistake(l, key, "unknown key '%s', did you mean '%.*s'?%s", node_shown(l, key),
+                STR_ARG(near.best), where);
     else
         mistake(l, key, "unknown key '%s': %s knows %s", node_shown(l, key),
                 map->parent ? node_path(l, map) : "the file", field_names(l, fields, count));
@@ -187,8 +192,7 @@ static const char *size_shown(struct loader *l, int64_t bytes)
     size_t unit = 0;
     for (; bytes && bytes % 1024 == 0 && unit < 4; unit++)
         bytes /= 1024;
-    struct buf text BUF_AUTO;
-    buf_init(&text, 64);
+    BUF_AUTO struct buf text = {.max = 64};
     buf_printf(&text, "%lld%s", (long long)bytes, units[unit]);
     return arena_str(&l->scratch, buf_str(&text)).ptr;
 }
@@ -247,8 +251,7 @@ void read_span_or_zero(struct loader *l, const struct field *field, const struct
 
 static const char *choice_names(struct loader *l, const struct choice *choices)
 {
-    struct buf names BUF_AUTO;
-    buf_init(&names, 1024);
+    BUF_AUTO struct buf names = {.max = 1024};
     for (const struct choice *c = choices; c->name; c++)
         buf_printf(&names, "%s%s", c == choices ? "" : c[1].name ? ", " : " or ", c->name);
     return arena_str(&l->scratch, buf_str(&names)).ptr;

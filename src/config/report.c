@@ -146,8 +146,7 @@ static void append_path(struct loader *l, const struct node *n, struct buf *path
 
 const char *node_path(struct loader *l, const struct node *n)
 {
-    struct buf path BUF_AUTO;
-    buf_init(&path, MESSAGE_BYTES_MAX);
+    BUF_AUTO struct buf path = {.max = MESSAGE_BYTES_MAX};
     append_path(l, n, &path);
     return arena_str(&l->scratch, buf_str(&path)).ptr;
 }

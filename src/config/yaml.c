@@ -105,7 +105,8 @@ static void enter(struct parser *p, enum node_kind kind, yaml_mark_t at, bool de
     p->open[p->depth++] = n;
 }
 
-static void check_duplicates(struct parser *p, struct node *map)
+/* Each is a mistake, and is taken out: readers see every key once. */
+static void remove_duplicates(struct parser *p, struct node *map)
 {
     struct str *names = ARENA_ARRAY(&p->l->scratch, struct str, map->count);
     struct node **values = ARENA_ARRAY(&p->l->scratch, struct node *, map->count);
@@ -114,11 +115,17 @@ static void check_duplicates(struct parser *p, struct node *map)
         values[n->position] = n;
     }
     struct name_index *index = name_index_build(&p->l->scratch, names, map->count);
+    struct node **link = &map->first;
     for (struct node *n = map->first; n; n = n->next) {
         int64_t first = name_index_find(index, n->key->text);
-        if ((size_t)first != n->position)
-            mistake(p->l, n->key, "duplicate key '%s', it is on line %u already",
-                    node_shown(p->l, n->key), values[first]->key->line);
+        if ((size_t)first == n->position) {
+            link = &n->next;
+            continue;
+        }
+        mistake(p->l, n->key, "duplicate key '%s', it is on line %u already",
+                node_shown(p->l, n->key), values[first]->key->line);
+        *link = n->next;
+        map->count--;
     }
 }
 
@@ -129,7 +136,7 @@ static void leave(struct parser *p)
     ASSERT(n != NULL);
     n->next = NULL;
     if (n->kind == NODE_MAP)
-        check_duplicates(p, n);
+        remove_duplicates(p, n);
 }
 
 static void take_event(struct parser *p, const yaml_event_t *event)

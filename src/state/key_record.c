@@ -21,8 +21,7 @@ static void write_rate(struct json_writer *w, struct str name, const struct conf
     static const char units[] = "smhd";
     static const int64_t lengths_us[] = {1000000, 60000000, INT64_C(3600000000),
                                          INT64_C(86400000000)};
-    struct buf text BUF_AUTO;
-    buf_init(&text, 64);
+    BUF_AUTO struct buf text = {.max = 64};
     if (!rate->count)
         return;
     size_t unit = 0;

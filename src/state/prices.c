@@ -173,7 +173,7 @@ static void append_digest(const struct config *config, struct arena *a, struct b
 struct prices *prices_build(const struct config *config)
 {
     struct arena arena;
-    struct buf version BUF_AUTO;
+    BUF_AUTO struct buf version = {.max = 256};
     pthread_once(&shipped_once, read_shipped);
     arena_init(&arena);
     struct prices *p = ARENA_NEW(&arena, struct prices);
@@ -187,7 +187,6 @@ struct prices *prices_build(const struct config *config)
         to->set = from->set;
     }
     p->own.index = name_index_build(&arena, p->own.names, p->own.count);
-    buf_init(&version, 256);
     buf_append_str(&version, shipped.version);
     if (config->price_count)
         append_digest(config, &arena, &version);

@@ -55,8 +55,8 @@ static void the_contracts_own_words(void **state)
     loaded_release(&l);
     loaded_yaml(&l, "listen: {http: 127.0.0.1:1}\ndata: x\nlog: {lsiten: 3}\nlsiten: {}\n");
     assert_string_equal(l.mistakes,
-                        "weir.yaml:3:7: unknown key 'lsiten': log knows durability, quota, "
-                        "protect, on_full, retention\n"
+                        "weir.yaml:3:7: unknown key 'lsiten', did you mean 'listen'? It belongs "
+                        "at the top of the file.\n"
                         "weir.yaml:4:1: unknown key 'lsiten', did you mean 'listen'?\n");
     loaded_release(&l);
 }
@@ -134,6 +134,10 @@ static const struct mistake_case simple_sections_cases[] = {
     {"listen: {drain: 25h}\n", "1:17: listen.drain: '25h' is not between 1s and 1d, or 0\n"},
     {"data: ''\n", "1:7: data: is empty\n"},
     {"data: {}\n", "1:7: data: a mapping is not a text\n"},
+    {"log: {unheard: 1, provider: {}}\n",
+     "1:7: unknown key 'unheard': log knows durability, quota, protect, on_full, retention\n"
+     "1:19: unknown key 'provider', did you mean 'providers'? It belongs at the top of the "
+     "file.\n"},
     {"log: {durability: snyc}\n",
      "1:19: log.durability: 'snyc' is not known, did you mean 'sync'?\n"},
     {"log: {durability: always}\n", "1:19: log.durability: 'always' is not write or sync\n"},
