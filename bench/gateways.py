@@ -3,12 +3,12 @@
 A gateway has name, title, headers (for `weir bench --header`), and start(folder, upstreams) -> Started. `upstreams` names the mock
 servers that it forwards to: {"mock": port, "slow": port}; a request's model says which.
 """
-import fcntl, hashlib, json, os, pathlib, shutil, signal, socket, subprocess, sys, time
+import fcntl, hashlib, json, os, pathlib, shutil, signal, socket, subprocess, sys, time, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "weir"
 PEERS = ROOT / "bench/peers"
-KEY = "sk-bench-0123456789"
+KEY, ADMIN_KEY = "sk-bench-0123456789", "sk-admin-0123456789"
 
 
 def free_port():
@@ -133,15 +133,16 @@ class Weir(Gateway):
             "prices: {" + ", ".join(f"up-{name}/{name}: {{input: 0.25, output: 2.00}}" for name in upstreams) + "}\n"
             f"keys:\n  - {{name: bench, hash: \"sha256:{digest}\", models: [{', '.join(upstreams)}],\n"
             "     limits: {requests: 900000000/m, tokens: 900000000000/m, concurrent: 4096}}\n")
-        command = [ROOT / "build/weir", "serve", "--config", "weir.yaml", "--data", "data", "--listen", f"127.0.0.1:{port}", "--kafka", "off"]
+        command = [ROOT / "build/weir", "serve", "--config", "weir.yaml", "--data", "data", "--listen", f"127.0.0.1:{port}", "--kafka", "off",
+                   "--key", ADMIN_KEY]
         return Started(self, command, lambda name: f"http://127.0.0.1:{port}/v1", self.core, folder)
 
-    def recorded(self, folder):
-        """Calls on the log of a stopped Weir."""
-        done = subprocess.run([ROOT / "build/weir", "topic", "describe", "weir.calls", "--data", folder / "data", "--json"],
-                              capture_output=True, text=True, check=True)
-        partitions = [json.loads(line) for line in done.stdout.splitlines()]
-        return sum(p["end_offset"] - p["start_offset"] for p in partitions)
+    def recorded(self, started):
+        """Calls on the log."""
+        request = urllib.request.Request(started.url_of("mock").removesuffix("/v1") + "/api/v1/topics", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            topics = json.load(answer)["topics"]
+        return sum(p["end_offset"] - p["start_offset"] for t in topics if t["name"] == "weir.calls" for p in t["partitions"])
 
 
 class Nginx(Gateway):
