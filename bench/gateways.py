@@ -8,6 +8,7 @@ import fcntl, hashlib, json, os, pathlib, shutil, signal, socket, subprocess, sy
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "weir"
 PEERS = ROOT / "bench/peers"
+WEIR = pathlib.Path(os.environ.get("WEIR") or ROOT / "build/weir")
 KEY, ADMIN_KEY = "sk-bench-0123456789", "sk-admin-0123456789"
 
 
@@ -118,7 +119,7 @@ class Weir(Gateway):
 
     def version(self):
         commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-        said = subprocess.run([ROOT / "build/weir", "version"], capture_output=True, text=True).stdout.strip()
+        said = subprocess.run([WEIR, "version"], capture_output=True, text=True).stdout.strip()
         return f"{said} {commit}".removeprefix("weir ").strip()
 
     def start(self, folder, upstreams):
@@ -133,7 +134,7 @@ class Weir(Gateway):
             "prices: {" + ", ".join(f"up-{name}/{name}: {{input: 0.25, output: 2.00}}" for name in upstreams) + "}\n"
             f"keys:\n  - {{name: bench, hash: \"sha256:{digest}\", models: [{', '.join(upstreams)}],\n"
             "     limits: {requests: 900000000/m, tokens: 900000000000/m, concurrent: 4096}}\n")
-        command = [ROOT / "build/weir", "serve", "--config", "weir.yaml", "--data", "data", "--listen", f"127.0.0.1:{port}", "--kafka", "off",
+        command = [WEIR, "serve", "--config", "weir.yaml", "--data", "data", "--listen", f"127.0.0.1:{port}", "--kafka", "off",
                    "--key", ADMIN_KEY]
         return Started(self, command, lambda name: f"http://127.0.0.1:{port}/v1", self.core, folder)
 

@@ -130,10 +130,12 @@ Load: `weir bench`, closed loop. What the figures mean: [docs/bench.md](../docs/
 """
 
 
-def write(options, chosen, figures):
+def write(options, chosen, figures, others):
     """Returns the report and whether a bar is missed."""
     names = ["direct", *chosen]
-    parts = [BEGIN, "## Gateways\n", f"{datetime.date.today()}, {machine()}.\n", HOW.format(rounds=options.rounds, seconds=options.seconds)]
+    quiet = "" if others <= 0.1 else " **The machine was not quiet: times are worth little, CPU figures are a little high.**"
+    parts = [BEGIN, "## Gateways\n", f"{datetime.date.today()}, {machine()}. Other programs took {others:.0%} of it meanwhile.{quiet}\n",
+             HOW.format(rounds=options.rounds, seconds=options.seconds)]
     parts.append("\n".join(f"* **{name}**: {gateway.title}, {gateway.version()}" for name, gateway in chosen.items()) + "\n")
     missed = False
     if "weir" in figures:
