@@ -24,7 +24,7 @@ static void expect_choice(struct expected *x, yyjson_val *choice, size_t positio
 {
     yyjson_val *index = yyjson_obj_get(choice, "index"), *delta = yyjson_obj_get(choice, "delta");
     yyjson_val *content = yyjson_obj_get(delta, "content");
-    size_t members = (index ? 1 : 0) + (delta ? 1 : 0);
+    size_t members = (index ? 1u : 0u) + (delta ? 1u : 0u);
     bool plain = yyjson_obj_size(choice) == members &&
                  yyjson_obj_size(delta) == (content != NULL) && (!index || yyjson_is_uint(index));
     if (!plain || (content && !yyjson_is_str(content)))
