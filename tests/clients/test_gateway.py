@@ -100,8 +100,7 @@ def test_the_request_differs_in_the_models_name_only(weir, mock):
 
 def test_a_stream_gets_include_usage_and_nothing_else(weir, mock):
     weir.post({"model": "fast", "messages": SAY, "stream": True})
-    assert mock_last(mock)["body"]["stream_options"] == {"include_usage": True} if isinstance(mock_last(mock)["body"], dict) \
-        else json.loads(mock_last(mock)["body"])["stream_options"] == {"include_usage": True}
+    assert json.loads(httpx.get(mock.url + "/mock/last/body").content)["stream_options"] == {"include_usage": True}
 
 
 def test_unknown_members_of_the_answer_stay(weir, mock):
@@ -193,12 +192,9 @@ def test_fallback_when_a_provider_is_not_there(weir):
     assert [(a["target"], a["status"], a["error"]) for a in record["attempts"]] == [("dead/x", None, "connect"), ("mock/y", 200, None)]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("fault", ["503", "500", "429", "reset-before-head", "close-before-head", "role-then-reset", "reset-after-head"])
+@pytest.mark.parametrize("fault, stream", [(f, s) for s in (False, True) for f in (
+    "503", "500", "429", "reset-before-head", "close-before-head", "reset-after-head")] + [("role-then-reset", True)])
 def test_what_fails_before_its_first_content_is_tried_again(weir, fault, stream):
-    if fault == "role-then-reset" and not stream:
-        pytest.skip("a role is of a stream")
-    model = "mock/fault-" + fault + "*1"
     with httpx.Client() as http:
         httpx.put(weir_mock(weir) + "/mock/faults", content=fault + "*1")
         answer = http.post(weir.url + "/v1/chat/completions", json={"model": "mock/a", "messages": SAY, "stream": stream},
@@ -251,7 +247,7 @@ def test_nobody_there_is_502_with_both_attempts(weir):
     assert answer.status_code == 502
     record = weir.record_of(answer)
     assert [a["error"] for a in record["attempts"]] == ["connect", "connect"]
-    assert record["call" if False else "outcome"] == "error" and answer.headers["x-weir-call-id"] in answer.json()["error"]["message"]
+    assert record["outcome"] == "error" and answer.headers["x-weir-call-id"] in answer.json()["error"]["message"]
 
 
 def test_the_deadline_bounds_all_attempts(weir):
@@ -276,10 +272,8 @@ def test_an_error_that_is_not_json_becomes_one(weir, mock, fault):
 
 # ---- Answers that break ----
 
-@pytest.mark.parametrize("fault", ["reset-mid-body", "close-mid-body", "stall-mid-stream", "no-end"])
+@pytest.mark.parametrize("fault", ["reset-mid-body", "close-mid-body", "stall-mid-stream", "error-in-stream"])
 def test_a_stream_that_breaks_says_so(weir, fault):
-    if fault == "no-end":
-        pytest.skip("named otherwise")
     response = weir.post({"model": "mock/fault-" + fault, "messages": SAY, "stream": True}, timeout=20)
     assert response.status_code == 200
     assert '"error"' in response.text and "[DONE]" not in response.text
@@ -461,7 +455,8 @@ def test_one_process_per_data_folder(weir):
 
 
 def test_commands_read_calls_from_server_and_folder(weir):
-    weir.post({"model": "fast", "messages": SAY})
+    for _ in range(3):
+        weir.post({"model": "fast", "messages": SAY})
     server = servers.run("call", "list", "--url", weir.url, "--key", ADMIN, "--json", "--limit", "2", "--model", "fast")
     assert server.returncode == 0, server.stderr
     rows = [json.loads(line) for line in server.stdout.splitlines()]
