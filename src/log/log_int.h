@@ -305,7 +305,8 @@ struct log_part {
     struct log_segment **segments; /* by base offset; the last is active */
     size_t segment_count;
     size_t segment_capacity;
-    size_t unsealed; /* rolled segments without index files */
+    _Atomic size_t
+        unsealed; /* rolled segments without index files; the writer looks without view_lock */
     int64_t end_offset;
     int64_t written_offset; /* next_offset, for those who have view_lock only */
     int64_t synced_offset;

@@ -456,7 +456,8 @@ static void empty(struct log_part *part)
     size_t count = part->segment_count;
     struct log_append *waiting = part->waiting_first;
     part->segments = NULL;
-    part->segment_count = part->segment_capacity = part->unsealed = 0;
+    part->segment_count = part->segment_capacity = 0;
+    part->unsealed = 0;
     part->waiting_first = part->waiting_last = NULL;
     part->active = NULL;
     for (size_t i = 0; i < count; i++) {
