@@ -61,6 +61,8 @@ static enum err machine_read(struct os_file *file, void *ret_bytes, size_t len, 
     while (done < len) {
         ssize_t n;
         RETRY(n, pread(file->fd, (char *)ret_bytes + done, len - done, (off_t)(position + done)));
+        if (n < 0 && errno == ESPIPE) /* a pipe: it has one position, its own */
+            RETRY(n, read(file->fd, (char *)ret_bytes + done, len - done));
         if (n < 0)
             return last_error();
         if (n == 0)
@@ -254,6 +256,20 @@ enum err os_file_write_str(struct os_file *file, struct str bytes, uint64_t posi
     return os_file_write(file, &part, 1, position);
 }
 
+/* What has no size to begin with (a pipe, a file of /proc), or none at all. */
+static enum err read_to_end(struct os_file *file, struct buf *out)
+{
+    char bytes[4096];
+    uint64_t position = 0;
+    size_t n = 0;
+    do {
+        TRY(os_file_read(file, bytes, sizeof bytes, position, &n));
+        buf_append(out, bytes, n);
+        position += n;
+    } while (n > 0 && out->error == ERR_OK);
+    return out->error;
+}
+
 enum err os_fs_read_file(const struct os_fs *fs, const char *path, struct buf *out)
 {
     struct os_file *file = NULL;
@@ -267,6 +283,8 @@ enum err os_fs_read_file(const struct os_fs *fs, const char *path, struct buf *o
         error = os_file_read(file, out->ptr + out->len, size, 0, &n);
     if (error == ERR_OK)
         out->len += n;
+    if (error == ERR_OK && size == 0)
+        error = read_to_end(file, out);
     os_file_close(file);
     return error;
 }
