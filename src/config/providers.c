@@ -392,6 +392,23 @@ static void read_provider(struct loader *l, const struct node *n, struct config_
     *ret = d.provider;
 }
 
+/* It stands in headers and before a '/'. */
+static bool check_provider_name(struct loader *l, const struct node *key)
+{
+    if (!check_name(l, key, key->text, "provider", ""))
+        return false;
+    for (size_t i = 0; i < key->text.len; i++) {
+        char c = key->text.ptr[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+            c == '.' || c == '_' || c == '-')
+            continue;
+        mistake(l, key, "a provider's name has letters, digits, '.', '_' and '-': '%s'",
+                node_shown(l, key));
+        return false;
+    }
+    return true;
+}
+
 void read_providers(struct loader *l, const struct field *field, const struct node *n, void *object)
 {
     (void)field;
@@ -403,7 +420,7 @@ void read_providers(struct loader *l, const struct field *field, const struct no
     size_t count = 0;
     for (const struct node *child = n->first; child; child = child->next) {
         struct str name = child->key->text;
-        if (!check_name(l, child->key, name, "provider", "/"))
+        if (!check_provider_name(l, child->key))
             continue;
         if (str_eq(name, STR("local"))) {
             mistake(l, child->key,

@@ -1,5 +1,5 @@
 """weir check: every mistake with its place, warnings, exit codes; and the contract's example, which passes."""
-import json, pathlib
+import json, pathlib, subprocess
 
 import servers
 
@@ -33,6 +33,12 @@ def test_the_example_passes_with_warnings():
     for word in "kafka", "weighted", "sticky", "cache", "params", "hash", "server.pem", "azure":
         assert any(word in line for line in lines[:-1]), word
     assert "sk-secret" not in done.stdout + done.stderr
+
+
+def test_a_pipe_is_a_file_too():
+    done = subprocess.run([servers.WEIR, "check", "/dev/stdin"], input="data: x\nlgo: {}\n", capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stdout.splitlines()[0] == "/dev/stdin:2:1: unknown key 'lgo', did you mean 'log'?"
 
 
 def test_json_and_other_ends(tmp_path):

@@ -187,8 +187,9 @@ static const struct mistake_case providers_cases[] = {
     {"providers: {openai: sk-secret}\n", "1:21: providers.openai: a value is not a mapping\n"},
     {"providers: {local: {}}\n", "1:13: provider 'local' is built in (models inside Weir): "
                                  "choose another name, and see the section 'local'\n"},
-    {"providers: {a/b: {api: openai}}\n", "1:13: a provider's name has no spaces, control "
-                                          "characters or any of /: 'a/b'\n"},
+    {"providers: {a/b: {api: openai}, 'é': {api: openai}}\n",
+     "1:13: a provider's name has letters, digits, '.', '_' and '-': 'a/b'\n"
+     "1:33: a provider's name has letters, digits, '.', '_' and '-': 'é'\n"},
     {"providers: {'': {api: openai}}\n", "1:13: a provider's name has 1 to 128 bytes, '' has 0\n"},
     {"providers: {x: {}}\n",
      "1:13: providers.x: 'api' is missing: openai, anthropic, gemini or azure\n"},
