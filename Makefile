@@ -143,10 +143,6 @@ $(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/bench/%.o $(call archive
 $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))): bench/%: $(OUT)/bench/bench_%
 	@$<
 
-bench: all ## Measure Weir beside its peers and write bench/RESULTS.md (ARGS='--quick')
-	@tools/packages bench
-	@bench/run $(ARGS)
-
 clients: all models ## Run the tests in Python and Node against the binary (MODE=asan, T=expression)
 	@tools/test-env
 	@PATH='$(CURDIR)/build/node/bin:$(PATH)' WEIR='$(CURDIR)/$(OUT)/weir' build/venv/bin/python -m pytest -q \
