@@ -6,6 +6,13 @@
 void api_chat_completions(struct api_request *r)
 {
     struct loop_settings *settings = r->settings;
+    struct str coding = http_headers_get(&r->x->headers, STR("content-encoding"));
+    if (coding.len && !str_eq_nocase(coding, STR("identity"))) {
+        api_error(r->x, 415, ERR_UNSUPPORTED, NULL,
+                  "the body is sent with Content-Encoding: %.*s; send it plain",
+                  STR_ARG(str_take(coding, 40)));
+        return;
+    }
     r->settings = NULL; /* the call's now */
     call_start(settings, r->key, r->presented, r->x);
 }

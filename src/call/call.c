@@ -184,6 +184,7 @@ static void admit(struct call *c)
         c->deadline_us = c->x->start_us + (uint64_t)c->route.deadline_ms * 1000;
         loop_timer_start(c->gl->loop, &c->deadline_timer, (uint64_t)c->route.deadline_ms);
     }
+    call_ping_start(c);
     call_attempt_next(c);
 }
 

@@ -75,6 +75,8 @@ struct call {
     bool gone;                    /* the client left */
     uint64_t first_byte_us;       /* of the answer */
     uint64_t first_token_us;      /* content */
+    struct loop_timer ping_timer; /* until content */
+    bool pinged;                  /* the client has a 200 and comments, from us */
     struct loop_timer tail_timer; /* [DONE] came, the body's end did not */
 
     /* The end. */
@@ -113,6 +115,8 @@ void call_relay_head(struct call *c, const struct model_head *head);
 void call_relay_body(struct call *c, struct str bytes);
 void call_relay_end(struct call *c);
 void call_relay_fail(struct call *c, enum err error, enum model_phase phase, struct str detail);
+/* Keep a stream's client company until there is content. */
+void call_ping_start(struct call *c);
 /* Forget what an attempt brought. */
 void call_relay_reset(struct call *c);
 void call_relay_drain(struct call *c);

@@ -77,6 +77,14 @@ static void pass_error_on(struct call *c)
     add_retry_after(c);
 }
 
+/* The client has its 200 already: the error goes into the stream. */
+static void fail_under_200(struct call *c)
+{
+    buf_reset(&c->held);
+    openai_error_event_write(&c->held, &c->problem);
+    c->status = 200;
+}
+
 /* ---- Usage ---- */
 
 /* The text that a body in one piece generated, roughly, when its end is missing: all of it. */
@@ -319,10 +327,13 @@ void call_finish(struct call *c, enum call_outcome outcome, int status)
     loop_timer_stop(&c->deadline_timer);
     loop_timer_stop(&c->retry_timer);
     loop_timer_stop(&c->tail_timer);
+    loop_timer_stop(&c->ping_timer);
     call_attempt_end(c);
     c->status = status;
     if (target_answered)
         pass_error_on(c);
+    if (c->pinged && !c->content && outcome == CALL_ERROR)
+        fail_under_200(c);
     settle(c);
     if (c->streaming)
         openai_chat_stream_answer(&c->stream, &c->response);

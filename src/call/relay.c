@@ -93,6 +93,36 @@ void call_relay_reset(struct call *c)
 
 /* ---- Passing on ---- */
 
+/* A stream that has nothing to say yet tells the client, and what stands between, that it lives.
+ * From then on its status is 200, whatever comes: a failure is an error event. */
+static void on_ping(void *arg)
+{
+    struct call *c = arg;
+    if (c->content || c->phase == CALL_FINISHED)
+        return;
+    if (!c->head_sent) {
+        struct http_header head[] = {
+            HTTP_HEADER("content-type", STR("text/event-stream; charset=utf-8")),
+            HTTP_HEADER("x-weir-call-id", str_of(c->id, TRACE_ID_HEX)),
+        };
+        c->head_sent = true;
+        c->pinged = true;
+        c->status = 200;
+        http_respond_head(c->x, 200, head, sizeof head / sizeof head[0], HTTP_CHUNKED);
+    }
+    http_respond_body(c->x, STR(": ping\n\n"));
+    call_ping_start(c);
+}
+
+void call_ping_start(struct call *c)
+{
+    int64_t ping_ms = c->settings->shared->config->limits.ping_ms;
+    if (!c->request.stream || ping_ms == 0)
+        return;
+    loop_timer_init(&c->ping_timer, on_ping, c);
+    loop_timer_start(c->gl->loop, &c->ping_timer, (uint64_t)ping_ms);
+}
+
 /* The first content byte: from here on there is no other attempt. */
 static void content_begins(struct call *c)
 {
@@ -101,6 +131,7 @@ static void content_begins(struct call *c)
     c->content = true;
     c->first_token_us = os_now_us();
     loop_timer_stop(&c->deadline_timer);
+    loop_timer_stop(&c->ping_timer);
 }
 
 /* Give the client what is held, and hold the target back while the client is slow. */
@@ -141,7 +172,7 @@ static void keep(struct call *c, struct str bytes)
 static void whole_body(struct call *c, struct str bytes)
 {
     content_begins(c);
-    if (c->answer_bytes + bytes.len <= CALL_HELD_BYTES_MAX) {
+    if (c->pinged || c->answer_bytes + bytes.len <= CALL_HELD_BYTES_MAX) {
         keep(c, bytes);
         return;
     }
@@ -154,13 +185,14 @@ static void whole_body(struct call *c, struct str bytes)
 
 /* ---- Events ---- */
 
+static void stream_end(struct call *c);
+
+/* [DONE] came and the body's end did not: the target just does not close it. */
 static void on_tail(void *arg)
 {
     struct call *c = arg;
-    /* The answer is whole; the target just does not close it. */
     call_attempt_end(c);
-    c->whole = true;
-    call_finish(c, CALL_OK, c->status);
+    stream_end(c);
 }
 
 static void last_event(struct call *c, struct str raw)
@@ -247,6 +279,27 @@ static void collected_end(struct call *c)
     call_attempt_failed(c, ERR_OK, "status");
 }
 
+/* An empty body is no answer; an error under a good status is one all the same. */
+static void whole_end(struct call *c)
+{
+    struct chat_answer answer;
+    unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
+    if (!c->content) {
+        call_attempt_failed(c, ERR_RESET, "empty");
+        return;
+    }
+    c->whole = true;
+    if (openai_chat_read_answer(buf_str(&c->answer), nesting, &answer) == ERR_OK &&
+        answer.has_error) {
+        openai_error_read(buf_str(&c->answer), c->status, &c->problem);
+        call_attempt_now(c)->why = c->problem;
+        call_attempt_now(c)->error = "error_body";
+        call_finish(c, CALL_ERROR, c->status);
+        return;
+    }
+    call_finish(c, CALL_OK, c->status);
+}
+
 /* An event that the body's end cut off: the standard drops it, but a sender that forgot its last
  * empty line meant it. */
 static void finish_events(struct call *c)
@@ -300,10 +353,7 @@ void call_relay_end(struct call *c)
     loop_timer_stop(&c->tail_timer);
     switch (c->phase) {
     case CALL_COLLECTING: collected_end(c); break;
-    case CALL_WHOLE:
-        c->whole = true;
-        call_finish(c, CALL_OK, c->status);
-        break;
+    case CALL_WHOLE: whole_end(c); break;
     case CALL_STREAMING: stream_end(c); break;
     case CALL_WAITING:
     case CALL_FINISHED: ASSERT(c->phase == CALL_STREAMING); break; /* an end has a head before it */
@@ -326,23 +376,17 @@ static const char *failure_name(enum err error, enum model_phase phase)
     }
 }
 
-static bool answer_began(const struct call *c)
-{
-    return c->content || c->head_sent;
-}
-
 void call_relay_fail(struct call *c, enum err error, enum model_phase phase, struct str detail)
 {
     struct call_attempt *a = call_attempt_now(c);
     loop_timer_stop(&c->tail_timer);
-    if (c->streaming && c->stream.done) {
-        c->whole = true;
-        call_finish(c, CALL_OK, c->status);
+    if (c->phase == CALL_STREAMING && c->stream.done) {
+        stream_end(c);
         return;
     }
     openai_problem_set(&a->why, openai_error_type(error), NULL, openai_error_code(error), "%.*s",
                        STR_ARG(detail));
-    if (!answer_began(c)) {
+    if (!c->content) {
         /* An error's status is known even if its body is not whole. */
         if (c->phase == CALL_COLLECTING)
             collected_end(c);
@@ -379,12 +423,20 @@ static void release_stream(struct call *c)
 static bool continues(const struct call *c)
 {
     if (c->head_sent)
-        return c->streaming || c->outcome == CALL_OK;
+        return c->streaming || c->pinged || c->outcome == CALL_OK;
     return c->streaming && c->status == 200;
+}
+
+/* An answer in one piece under a stream that was begun with comments: one event. */
+static void answer_as_event(struct call *c)
+{
+    if (c->pinged && !c->streaming && c->outcome == CALL_OK)
+        sse_write_event(&c->held, STR_NONE, buf_str(&c->answer));
 }
 
 void call_relay_release(struct call *c)
 {
+    answer_as_event(c);
     if (c->gone)
         http_abort(c->x);
     else if (continues(c))

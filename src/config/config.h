@@ -89,6 +89,7 @@ struct config_limits {
     int nesting;           /* JSON depth: 400 */
     int64_t event_bytes;   /* one event of an upstream stream */
     int64_t idle_ms;       /* kept connection without a request */
+    int64_t ping_ms;       /* a stream without content gets a comment that often; 0: never */
     int64_t pending_bytes; /* buffered for one slow reader; then upstream is held back */
 };
 

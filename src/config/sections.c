@@ -28,6 +28,7 @@ void sections_default(struct config *c)
                                        .nesting = 128,
                                        .event_bytes = 8 * MIB,
                                        .idle_ms = 75 * SECOND_MS,
+                                       .ping_ms = 15 * SECOND_MS,
                                        .pending_bytes = MIB};
 }
 
@@ -152,6 +153,7 @@ void read_limits(struct loader *l, const struct field *field, const struct node 
         FIELD_IN("nesting", read_int, struct config_limits, nesting, 4, 1024),
         FIELD_IN("event", read_size, struct config_limits, event_bytes, KIB, GIB),
         FIELD_IN("idle", read_span, struct config_limits, idle_ms, 100, DAY_MS),
+        FIELD_IN("ping", read_span, struct config_limits, ping_ms, 0, HOUR_MS),
         FIELD_IN("pending", read_size, struct config_limits, pending_bytes, 64 * KIB, GIB),
     };
     (void)field;

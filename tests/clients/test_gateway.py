@@ -311,6 +311,40 @@ def test_an_event_without_bounds_is_cut(weir):
     assert record["outcome"] == "error" and "8388608" in record["error"]["message"]
 
 
+@pytest.mark.parametrize("fault", ["empty-ok", "garbage"])
+def test_a_good_status_without_an_answer(weir, fault):
+    answer = weir.post({"model": "mock/fault-" + fault, "messages": SAY})
+    record = weir.record_of(answer)
+    if fault == "empty-ok":
+        assert (answer.status_code, [a["error"] for a in record["attempts"]]) == (502, ["empty", "empty"])
+    else:
+        assert answer.status_code == 200 and isinstance(record["response"], str), "bytes that are no JSON are kept as text"
+
+
+def test_an_error_under_a_good_status_is_an_error(weir):
+    answer = weir.post({"model": "mock/fault-error-in-stream", "messages": SAY})
+    assert answer.status_code == 200 and "error" in answer.json()
+    record = weir.record_of(answer)
+    assert (record["outcome"], record["status"]) == ("error", 200)
+
+
+def test_a_stream_without_content_is_kept_alive(mock):
+    config = {"providers": {"mock": provider(mock.url, timeout={"first_byte": "1500ms"})}, "limits": {"ping": "200ms"},
+              "models": {"once": {"targets": ["mock/fault-slow-first-byte"], "retry": {"attempts": 1}},
+                         "slow": "mock/fault-slow-first-byte=900", "slower": "mock/fault-slow-first-event=900"}}
+    with gateway.serve(config) as weir:
+        for model in ("slow", "slower"):
+            answer = weir.post({"model": model, "messages": SAY, "stream": True})
+            assert answer.status_code == 200 and 3 <= answer.text.count(": ping\n\n") <= 5
+            assert stream_text(weir.client().chat.completions.create(model=model, messages=SAY, stream=True)) == TEXT
+            assert weir.record_of(answer)["outcome"] == "ok"
+        answer = weir.post({"model": "once", "messages": SAY, "stream": True})
+        assert answer.status_code == 200 and '"error"' in answer.text and "[DONE]" not in answer.text
+        record = weir.record_of(answer)
+        assert (record["outcome"], record["status"], record["attempts"][0]["error"]) == ("error", 200, "timeout")
+        assert ": ping" not in weir.post({"model": "slow", "messages": SAY}).text, "only streams have comments"
+
+
 # ---- Clients that leave ----
 
 def leave(weir, body, after_bytes):
