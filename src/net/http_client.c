@@ -127,6 +127,7 @@ static void retry(struct http_fetch *f)
 {
     fetch_detach(f);
     f->retried = true;
+    f->steps = 0;
     f->stats.reused = false;
     f->stats.connect_us = f->stats.sent_us = f->stats.bytes_out = 0;
     if (http_origin_admit(f->origin, f) != ERR_OK)

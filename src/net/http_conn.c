@@ -109,6 +109,17 @@ static void conn_close(struct http_conn *c)
     stream_close(&c->stream);
 }
 
+/* Close after a response. TLS says goodbye, so that a body ended by the close is known to be whole;
+ * after an abort it does not. */
+static void conn_end(struct http_conn *c, bool aborted)
+{
+    if (c->stream.tls && !aborted) {
+        stream_shutdown(&c->stream);
+        stream_flush_now(&c->stream);
+    }
+    conn_close(c);
+}
+
 static void on_closed(struct stream *s)
 {
     struct http_conn *c = conn_of(s);
@@ -141,7 +152,7 @@ static void exchange_finish(struct http_conn *c)
     if (c->stream.closing)
         conn_free_if_over(c);
     else if (close)
-        conn_close(c);
+        conn_end(c, aborted);
     else if (!c->keep_alive)
         linger(c);
     else if (c->stash.len > 0)

@@ -2,6 +2,8 @@
 #include "tests/unit/net/net_rig.h"
 #include "tests/unit/net/tls_rig.h"
 
+#include <openssl/ssl.h>
+
 #include "net/http_client.h"
 #include "net/http_server.h"
 
@@ -22,6 +24,15 @@ struct backend {
 static void on_request(struct http_exchange *x, void *arg)
 {
     (void)arg;
+    if (str_eq(x->path, STR("/whole")) || str_eq(x->path, STR("/cut"))) {
+        http_respond_head(x, 200, NULL, 0, HTTP_CHUNKED);
+        http_respond_body(x, STR("until the end"));
+        if (str_eq(x->path, STR("/whole")))
+            http_respond_end(x);
+        else
+            http_abort(x);
+        return;
+    }
     if (str_eq(x->path, STR("/big"))) {
         static char big[BIG];
         memset(big, 'b', BIG);
@@ -416,6 +427,39 @@ static void plain_text_is_told_apart(void **state)
     cert_free(&good);
 }
 
+/* A body that the connection's end ends: TLS's goodbye says whether it is whole. */
+static void the_goodbye_tells_a_whole_body_from_a_cut_one(void **state)
+{
+    (void)state;
+    struct backend backend;
+    struct tls_context *server = NULL;
+    struct cert good = cert_make("s", "DNS:localhost", &authority, 10);
+    static const char *const requests[] = {"GET /whole HTTP/1.0\r\n\r\n",
+                                           "GET /cut HTTP/1.0\r\n\r\n"};
+    context_of("server", &good, "", &server);
+    backend_start(&backend, server);
+    for (int i = 0; i < 2; i++) {
+        BUF_AUTO struct buf out = {.max = 4096};
+        SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+        SSL *ssl = SSL_new(context);
+        char bytes[4096];
+        int n = 0, fd = rig_dial(backend.port);
+        assert_int_equal(SSL_set_fd(ssl, fd), 1);
+        assert_int_equal(SSL_connect(ssl), 1);
+        assert_true(SSL_write(ssl, requests[i], (int)strlen(requests[i])) > 0);
+        while ((n = SSL_read(ssl, bytes, sizeof bytes)) > 0)
+            buf_append(&out, bytes, (size_t)n);
+        assert_int_equal(SSL_get_error(ssl, n), i == 0 ? SSL_ERROR_ZERO_RETURN : SSL_ERROR_SSL);
+        assert_true(str_ends(buf_str(&out), STR("\r\n\r\nuntil the end")));
+        SSL_free(ssl);
+        SSL_CTX_free(context);
+        (void)close(fd);
+    }
+    backend_stop(&backend);
+    tls_context_unref(server);
+    cert_free(&good);
+}
+
 /* ---- Proxies ---- */
 
 static void set_proxy(char *text, size_t size, uint16_t port, const char *user)
@@ -653,6 +697,7 @@ int main(void)
         cmocka_unit_test(certificates_change_while_serving),
         cmocka_unit_test(files_that_do_not_fit_are_named),
         cmocka_unit_test(plain_text_is_told_apart),
+        cmocka_unit_test(the_goodbye_tells_a_whole_body_from_a_cut_one),
         cmocka_unit_test(https_goes_through_a_tunnel),
         cmocka_unit_test(a_proxy_may_refuse),
         cmocka_unit_test(http_names_the_whole_url_to_a_proxy),
