@@ -138,6 +138,7 @@ enum peer_do {
     PEER_SLEEP,    /* number ms */
     PEER_CLOSE,
     PEER_RESET,
+    PEER_SERVE,        /* text to every request of `number` connections, until all close */
     PEER_RELAY,        /* bytes to and from the port `number`, until either side closes */
     PEER_UNTIL_CLOSED, /* read until the other side closes; closed is counted */
 };
@@ -198,6 +199,31 @@ static inline void peer_relay(struct peer *p, uint16_t port)
     (void)close(other);
 }
 
+static inline void peer_serve(struct peer *p, const char *text, size_t count)
+{
+    struct pollfd fds[64];
+    size_t open = 0, accepted = 0;
+    while (accepted < count || open > 0) {
+        fds[open] = (struct pollfd){.fd = p->listener, .events = POLLIN};
+        if (poll(fds, open + 1, RIG_WAIT_MS) <= 0)
+            break;
+        if (fds[open].revents) {
+            fds[open++] = (struct pollfd){.fd = accept(p->listener, NULL, NULL), .events = POLLIN};
+            accepted++;
+            continue;
+        }
+        for (size_t i = 0; i < open; i++) {
+            BUF_AUTO struct buf in = {.max = 1 << 20};
+            if (fds[i].revents == 0)
+                continue;
+            if (rig_recv_message(fds[i].fd, &in) && rig_send(fds[i].fd, str_from_c(text)))
+                continue;
+            (void)close(fds[i].fd);
+            fds[i] = fds[--open];
+        }
+    }
+}
+
 static inline bool peer_step(struct peer *p, const struct peer_step *step)
 {
     BUF_AUTO struct buf in = {.max = 64 << 20};
@@ -221,6 +247,7 @@ static inline bool peer_step(struct peer *p, const struct peer_step *step)
     case PEER_SLEEP: rig_sleep_ms((int)step->number); break;
     case PEER_CLOSE: peer_close(p, false); break;
     case PEER_RESET: peer_close(p, true); break;
+    case PEER_SERVE: peer_serve(p, step->text, step->number); break;
     case PEER_RELAY: peer_relay(p, (uint16_t)step->number); break;
     case PEER_UNTIL_CLOSED:
         while (rig_recv(p->fd, &in, RIG_WAIT_MS) > 0)

@@ -56,12 +56,22 @@ static void on_drain(struct http_exchange *x)
     pour(x->user);
 }
 
+static void give_up(void *arg)
+{
+    http_abort(((struct flow *)arg)->x);
+}
+
 static void on_gone(struct http_exchange *x)
 {
     struct flow *f = x->user;
     f->rig->gone++;
     loop_timer_stop(&f->timer);
-    http_abort(x);
+    if (str_eq(x->path, STR("/stubborn"))) {
+        f->timer.fn = give_up;
+        loop_timer_start(x->loop, &f->timer, 200);
+    } else {
+        http_abort(x);
+    }
 }
 
 static void on_done(struct http_exchange *x)
@@ -101,7 +111,10 @@ static void start(struct http_exchange *x, struct flow *f)
     } else if (str_eq(x->path, STR("/late"))) {
         loop_timer_start(x->loop, &f->timer, 100);
         f->timer.fn = answer_late;
-    } else if (!str_eq(x->path, STR("/hang"))) {
+    } else if (str_eq(x->path, STR("/whole"))) {
+        static char whole[STREAM_BYTES];
+        http_respond(x, 200, STR_NONE, str_of(whole, sizeof whole));
+    } else if (!str_eq(x->path, STR("/hang")) && !str_eq(x->path, STR("/stubborn"))) {
         http_respond(x, 200, STR("text/plain"), x->body.len ? x->body : STR("hello"));
     }
 }
@@ -405,6 +418,77 @@ static void a_client_that_leaves_is_noticed(void **state)
     rig_stop(&rig);
 }
 
+/* A client may say that it sends nothing more, once its whole response is on the way. */
+static void a_written_response_still_leaves(void **state)
+{
+    (void)state;
+    struct rig rig;
+    BUF_AUTO struct buf out = {.max = 64 << 20};
+    rig_init(&rig);
+    rig_start(&rig);
+    int fd = rig_dial(rig.port);
+    assert_true(rig_send(fd, GET("/whole")));
+    assert_true(rig_recv(fd, &out, RIG_WAIT_MS) > 0);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    rig_sleep_ms(50);
+    assert_true(rig_recv_all(fd, &out));
+    assert_in_range(out.len, STREAM_BYTES, STREAM_BYTES + 200);
+    until(&rig.done, 1);
+    assert_int_equal(rig.gone, 0);
+    struct http_server_stats stats;
+    http_server_stats(rig.server, &stats);
+    assert_int_equal(stats.gone, 0);
+    (void)close(fd);
+    rig_stop(&rig);
+}
+
+/* Slow is not stopped: as long as something moves, the write timeout does not strike. */
+static void a_reader_may_take_its_time(void **state)
+{
+    (void)state;
+    struct rig rig;
+    char bytes[16384];
+    size_t got = 0;
+    rig_init(&rig);
+    rig.options.limits.write_timeout_ms = 300;
+    rig_start(&rig);
+    int fd = rig_dial(rig.port);
+    assert_true(rig_send(fd, STR("GET /pour HTTP/1.0\r\n\r\n")));
+    for (ssize_t n = 1; n > 0; got += (size_t)n) {
+        if (got % (1 << 20) < sizeof bytes)
+            rig_sleep_ms(30);
+        n = recv(fd, bytes, sizeof bytes, 0);
+        assert_true(n >= 0);
+    }
+    assert_in_range(got, STREAM_BYTES, STREAM_BYTES + 200);
+    (void)close(fd);
+    rig_stop(&rig);
+}
+
+static void version_six_serves_too(void **state)
+{
+    (void)state;
+    struct rig rig;
+    BUF_AUTO struct buf out = {.max = 4096};
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0)
+        skip(); /* a machine without it */
+    rig_init(&rig);
+    rig.options.host = STR("::1");
+    rig_start(&rig);
+    address.sin6_port = htons(rig.port);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_true(rig_send(fd, GET("/")));
+    assert_true(rig_recv_message(fd, &out));
+    os_mutex_lock(&rig.lock);
+    assert_true(str_starts(str_from_c(rig.peer), STR("[::1]:")));
+    assert_true(str_ends(str_from_c(rig.peer), STR(" loopback=1 tls=0")));
+    os_mutex_unlock(&rig.lock);
+    (void)close(fd);
+    rig_stop(&rig);
+}
+
 /* The refusal reaches a client that is still sending a large body. */
 static void a_refusal_reaches_who_still_sends(void **state)
 {
@@ -501,18 +585,20 @@ static void the_deadline_breaks_what_is_left(void **state)
     BUF_AUTO struct buf out = {.max = 4096};
     rig_init(&rig);
     rig_start(&rig);
-    int fd = rig_dial(rig.port);
+    int fd = rig_dial(rig.port), stubborn = rig_dial(rig.port);
     assert_true(rig_send(fd, GET("/hang")));
+    assert_true(rig_send(stubborn, GET("/stubborn")));
     rig_sleep_ms(30);
     uint64_t begin = os_now_us();
     http_server_drain(rig.server, 100, on_drained, &rig);
     until(&rig.drained, 1);
-    assert_in_range(os_now_us() - begin, 100000, 1500000);
-    assert_int_equal(rig.gone, 1);
-    assert_int_equal(rig.done, 1);
+    assert_in_range(os_now_us() - begin, 300000, 1900000); /* the stubborn one takes 200 ms more */
+    assert_int_equal(rig.gone, 2);
+    assert_int_equal(rig.done, 2);
     (void)rig_recv_all(fd, &out);
     assert_int_equal(out.len, 0);
     (void)close(fd);
+    (void)close(stubborn);
     rig_stop(&rig);
 }
 
@@ -557,6 +643,9 @@ int main(void)
         cmocka_unit_test(a_flood_breaks_the_connection),
         cmocka_unit_test(a_reader_that_stops_is_let_go),
         cmocka_unit_test(a_client_that_leaves_is_noticed),
+        cmocka_unit_test(a_written_response_still_leaves),
+        cmocka_unit_test(a_reader_may_take_its_time),
+        cmocka_unit_test(version_six_serves_too),
         cmocka_unit_test(a_refusal_reaches_who_still_sends),
         cmocka_unit_test(connections_have_a_limit),
         cmocka_unit_test(draining_lets_exchanges_end),

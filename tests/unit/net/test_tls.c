@@ -86,6 +86,10 @@ static void backend_stop(struct backend *b)
 
 struct told {
     struct loop *loop;
+    struct http_fetch *fetch;
+    struct loop_timer resume;
+    bool pause; /* at every piece */
+    int pauses;
     int status;
     struct buf body;
     enum err error;
@@ -100,10 +104,23 @@ static void on_head(struct http_fetch *fetch, const struct http_response *respon
     ((struct told *)arg)->status = response->status;
 }
 
+static void resume(void *arg)
+{
+    http_fetch_resume(((struct told *)arg)->fetch);
+}
+
 static void on_body(struct http_fetch *fetch, struct str bytes, void *arg)
 {
-    (void)fetch;
-    buf_append_str(&((struct told *)arg)->body, bytes);
+    struct told *t = arg;
+    assert_false(http_fetch_paused(fetch));
+    buf_append_str(&t->body, bytes);
+    if (!t->pause)
+        return;
+    t->pauses++;
+    t->fetch = fetch;
+    http_fetch_pause(fetch);
+    loop_timer_init(&t->resume, resume, t);
+    loop_timer_start(t->loop, &t->resume, 0);
 }
 
 static void on_end(struct http_fetch *fetch, void *arg)
@@ -146,7 +163,8 @@ static void client_close(struct client_rig *rig)
     loop_free(rig->loop);
 }
 
-static void client_ask(struct client_rig *rig, struct str path, struct str body, struct told *t)
+static void client_ask_slowly(struct client_rig *rig, struct str path, struct str body, bool pause,
+                              struct told *t)
 {
     struct http_fetch *fetch = NULL;
     const struct http_request request = {
@@ -157,10 +175,15 @@ static void client_ask(struct client_rig *rig, struct str path, struct str body,
         .body_count = 1,
         .timeouts = {.total_ms = RIG_WAIT_MS, .connect_ms = RIG_WAIT_MS},
     };
-    *t = (struct told){.loop = rig->loop};
+    *t = (struct told){.loop = rig->loop, .pause = pause};
     buf_init(&t->body, 64 << 20);
     assert_int_equal(http_client_start(rig->client, &request, &events, t, &fetch), ERR_OK);
     loop_run(rig->loop);
+}
+
+static void client_ask(struct client_rig *rig, struct str path, struct str body, struct told *t)
+{
+    client_ask_slowly(rig, path, body, false, t);
 }
 
 static struct tls_context *trust(const char *ca, const char *own)
@@ -286,6 +309,11 @@ static void bodies_pass_and_connections_are_kept(void **state)
     assert_true(t.stats.reused);
     assert_int_equal(t.body.len, BIG);
     buf_release(&t.body);
+    /* One read decrypts to many pieces: a pause holds the others. */
+    client_ask_slowly(&rig, STR("/big"), STR_NONE, true, &t);
+    assert_int_equal(t.body.len, BIG);
+    assert_in_range(t.pauses, 40, BIG);
+    buf_release(&t.body);
     client_close(&rig);
     backend_stop(&backend);
     tls_context_unref(server);
@@ -320,6 +348,66 @@ static void clients_may_have_to_show_a_certificate(void **state)
     cert_free(&good);
     cert_free(&mine);
     cert_free(&foreign);
+}
+
+/* Serves two connections, one request each, and notes whether each resumed a session. */
+struct noting {
+    SSL_CTX *context;
+    int listener;
+    bool resumed[2];
+};
+
+static void serve_two(void *arg)
+{
+    struct noting *n = arg;
+    static const char answer[] =
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok";
+    for (int i = 0; i < 2; i++) {
+        char bytes[4096];
+        int fd = accept(n->listener, NULL, NULL);
+        SSL *ssl = SSL_new(n->context);
+        SSL_set_fd(ssl, fd);
+        if (SSL_accept(ssl) == 1 && SSL_read(ssl, bytes, sizeof bytes) > 0)
+            (void)SSL_write(ssl, answer, sizeof answer - 1);
+        n->resumed[i] = SSL_session_reused(ssl) == 1;
+        (void)SSL_shutdown(ssl);
+        (void)SSL_read(ssl, bytes, sizeof bytes);
+        SSL_free(ssl);
+        (void)close(fd);
+    }
+}
+
+static void sessions_are_resumed(void **state)
+{
+    (void)state;
+    struct noting n = {.context = SSL_CTX_new(TLS_server_method())};
+    struct client_rig rig;
+    struct os_thread thread;
+    struct told t;
+    uint16_t port = 0;
+    struct tls_context *client = trust("ca", NULL);
+    struct cert good = cert_make("s", "DNS:localhost", &authority, 10);
+    assert_int_equal(SSL_CTX_use_certificate(n.context, good.x509), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(n.context, good.key), 1);
+    n.listener = rig_listen(&port);
+    assert_int_equal(os_thread_start("noting", serve_two, &n, &thread), ERR_OK);
+    const struct http_origin_options options = {
+        .tls = true, .host = STR("localhost"), .port = port, .tls_context = client};
+    client_open(&rig, &options, NULL);
+    for (int i = 0; i < 2; i++) {
+        client_ask(&rig, STR("/"), STR_NONE, &t);
+        assert_string_equal(buf_cstr(&t.body), "ok");
+        assert_false(t.stats.reused);
+        buf_release(&t.body);
+    }
+    client_close(&rig);
+    os_thread_join(&thread);
+    assert_false(n.resumed[0]);
+    assert_true(n.resumed[1]);
+    (void)close(n.listener);
+    SSL_CTX_free(n.context);
+    tls_context_unref(client);
+    cert_free(&good);
 }
 
 /* A new certificate serves new connections; open ones go on. */
@@ -694,6 +782,7 @@ int main(void)
         cmocka_unit_test(the_system_store_is_the_default),
         cmocka_unit_test(bodies_pass_and_connections_are_kept),
         cmocka_unit_test(clients_may_have_to_show_a_certificate),
+        cmocka_unit_test(sessions_are_resumed),
         cmocka_unit_test(certificates_change_while_serving),
         cmocka_unit_test(files_that_do_not_fit_are_named),
         cmocka_unit_test(plain_text_is_told_apart),
