@@ -161,9 +161,8 @@ static void check_whole(struct loader *l)
     const struct config *c = l->config;
     if (!c->listen.tls.enabled && !is_loopback(c->listen.http.host))
         warning(l, NULL,
-                "listen.http: %s is no loopback address and there is no listen.tls: keys and "
-                "prompts travel as plain text",
-                text_shown(l, c->listen.http.host));
+                "listen.http is no loopback address and there is no listen.tls: keys and prompts "
+                "travel as plain text");
     if (c->log.quota_bytes && c->log.retention_size_bytes > c->log.quota_bytes)
         warning(l, NULL, "log: retention.size is above the quota, which comes first");
 }

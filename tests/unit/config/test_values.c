@@ -420,8 +420,8 @@ static void what_does_nothing_says_so(void **state)
          "weir.yaml:2:13: warning: models.a: left out with its provider (anthropic is an API that "
          "this version does not speak yet)\n"},
         {"listen: {http: '0.0.0.0:8080'}\n",
-         "warning: listen.http: 0.0.0.0 is no loopback address and there is no listen.tls: keys "
-         "and prompts travel as plain text\n"},
+         "warning: listen.http is no loopback address and there is no listen.tls: keys and prompts "
+         "travel as plain text\n"},
         {"listen: {http: '0.0.0.0:8080', tls: {cert: a, key: b}}\n", ""},
         {"keys: []\n",
          "weir.yaml:1:7: warning: keys: is empty: only the admin key given by --key may call\n"},
