@@ -107,7 +107,7 @@ void mock_control(struct mock_conn *conn)
     bool is_get = str_eq(method, STR("GET"));
     bool is_delete = str_eq(method, STR("DELETE"));
     bool is_put = str_eq(method, STR("PUT"));
-    buf_reset(body);
+    mock_answer_reset(&conn->answer);
     if (str_eq(target, STR("/mock/stats")) && (is_get || is_delete)) {
         if (is_delete)
             mock->stats = (struct mock_stats){.active_max = mock->active};

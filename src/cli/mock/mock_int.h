@@ -1,7 +1,8 @@
 /* The mock's inside: connections, requests, answers.
  *
- *   mock.c (command) > mock_server.c (sockets, requests) > mock_answer.c (what leaves, when, how
- *   broken) > mock_openai.c, mock_anthropic.c (contents);  mock_control.c (/mock/…)
+ *   mock.c (command) > mock_server.c (sockets, requests) > mock_answer.c (which answer) >
+ *   mock_pump.c (when it leaves) > mock_frame.c (its bytes) > mock_openai.c, mock_anthropic.c
+ *   (contents);  mock_control.c (/mock/…)
  *
  * 1. One thread. A connection answers one request at a time; what it reads ahead waits.
  * 2. Everything that an answer still does is derived from its state and the clock in
@@ -121,12 +122,25 @@ struct str mock_request_field(const struct mock_request *request, struct str nam
 
 /* mock_answer.c */
 
-/* Set conn->answer for the request and begin. */
+/* Set conn->answer for the request: mock_answer_pump begins it. */
 void mock_answer_start(struct mock_conn *conn);
-/* A whole answer of the mock itself. */
+/* A whole answer of the mock itself: reset, put the contents into answer->body, then send. */
+void mock_answer_reset(struct mock_answer *answer);
 void mock_answer_plain(struct mock_conn *conn, int status, struct str content_type);
+
+/* mock_pump.c */
+
 /* Produce and send what is due; sets the timer for what is not. */
 void mock_answer_pump(struct mock_conn *conn);
+
+/* mock_frame.c */
+
+/* Append to conn->out. */
+void mock_frame_head(struct mock_conn *conn);
+/* The next event, in the answer's framing. */
+void mock_frame_event(struct mock_conn *conn);
+/* Every event into the body, for faults of a length that a chunked stream does not have. */
+void mock_frame_collect(struct mock_answer *answer);
 
 /* mock_server.c, called by the pump when the answer is out, or has to break off. */
 void mock_conn_answered(struct mock_conn *conn);
