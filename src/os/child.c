@@ -5,9 +5,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 4096, FDS_MAX = 65536 };
+enum { PATH_BYTES = 4096, FDS_MAX = 65536, PARENT_CHECK_S = 2 };
 
 enum err os_program_path(struct buf *out)
 {
@@ -41,15 +42,35 @@ static void close_from(int first)
         close(fd);
 }
 
+static pid_t parent;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    if (getppid() != parent)
+        kill(getpid(), SIGKILL);
+}
+
+/* PR_SET_PDEATHSIG would tell of the end of the parent's thread, which may come long before the
+ * process's. */
+static void watch_parent(void)
+{
+    const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    const struct itimerval every = {{PARENT_CHECK_S, 0}, {PARENT_CHECK_S, 0}};
+    parent = getppid();
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &every, NULL);
+}
+
 void os_child_begin(const char *name, int first_unused_fd)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NAME, name);
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         signal(ignored[i], SIG_IGN);
     close_from(first_unused_fd);
     prefer_when_out_of_memory();
+    watch_parent();
 }
 
 void os_child_grow_stack(size_t max_bytes)

@@ -8,11 +8,12 @@
 /* Append the path of the running program (also after its file was replaced). ERR_IO. */
 MUST_CHECK enum err os_program_path(struct buf *out);
 
-/* Make the calling process a child that lives no longer than its parent and is not disturbed by
- * what is meant for it: SIGKILL when the parent's thread that started it ends; SIGINT, SIGTERM and
- * SIGHUP ignored (a terminal and a service manager send them to every process; the parent decides);
- * the first choice of the out-of-memory killer; every file descriptor from first_unused_fd on
- * closed; and `name` (at most 15 bytes) in top. Before other threads start. */
+/* Make the calling process a child that is not disturbed by what is meant for its parent: it ends
+ * within seconds when its parent has (and is to end at once when its parent closes its end of what
+ * they share); SIGINT, SIGTERM and SIGHUP are ignored (a terminal and a service manager send them
+ * to every process; the parent decides); it is the first choice of the out-of-memory killer; every
+ * file descriptor from first_unused_fd on is closed; and `name` (at most 15 bytes) shows in top.
+ * Before other threads start. */
 void os_child_begin(const char *name, int first_unused_fd);
 
 /* Let the stack of the main thread grow to so many bytes, as far as the system allows. */

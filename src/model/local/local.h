@@ -35,6 +35,7 @@ enum {
     LOCAL_NAME_BYTES_MAX = 128, /* longer file names are not models */
     LOCAL_LOOPS_MAX = 256,
     LOCAL_USES_MAX = 4096,    /* of one loop and model, waiting or answering: then ERR_LIMIT */
+    LOCAL_TEXT_BYTES = 512,   /* a reason, for people, with its NUL */
     LOCAL_RETRY_MIN_MS = 100, /* between an engine's end and its next start */
     LOCAL_RETRY_MAX_MS = 10000,
 };
@@ -63,6 +64,7 @@ struct local_options {
     unsigned threads;          /* of one engine; 0: cores - 1, at least 1 */
     unsigned parallel;         /* sequences decoded together, at least 1 */
     unsigned queue;            /* waiting beyond that; then 429 */
+    struct str lib_dir;        /* of llama.cpp's libraries; empty: beside the program (engine.h) */
     struct str program;        /* what is spawned as `PROGRAM engine …`; empty: this program */
     struct loop *const *loops; /* all of them; the array is copied */
     size_t loop_count;
@@ -92,8 +94,8 @@ struct local_model_info {
     uint64_t size_bytes;
     int64_t modified_ms; /* since 1970 */
     enum local_state state;
-    char reason[256]; /* LOCAL_FAILED: why */
-    int pid;          /* of its engine; 0: none */
+    char reason[LOCAL_TEXT_BYTES]; /* LOCAL_FAILED: why */
+    int pid;                       /* of its engine; 0: none */
     uint64_t load_ms;
     uint32_t context_tokens; /* of one sequence; 0: not known before it is loaded */
     uint32_t parallel;

@@ -210,9 +210,13 @@ static enum err scan_tensor(struct scan *s, uint64_t *furthest)
     }
     TRY(take_u32(s, &type));
     TRY(take_u64(s, &offset));
-    if (type >= TENSOR_TYPES_MAX || offset % s->alignment != 0 || offset > s->source->size_bytes)
+    if (type >= TENSOR_TYPES_MAX || offset % s->alignment != 0)
         return bad(s, ERR_CORRUPT, "tensor '%.60s' has type %u and offset %llu, which cannot be",
                    name, type, (unsigned long long)offset);
+    if (offset > s->source->size_bytes)
+        return bad(s, ERR_CORRUPT,
+                   "the file has %llu bytes, and tensor '%.60s' lies beyond: it is not whole",
+                   (unsigned long long)s->source->size_bytes, name);
     *furthest = offset > *furthest ? offset : *furthest;
     return ERR_OK;
 }
