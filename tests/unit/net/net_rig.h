@@ -156,7 +156,8 @@ struct peer {
     struct os_thread thread;
     struct buf heard; /* all messages, one after another; read it after peer_stop */
     atomic_int accepted, closed;
-    atomic_bool failed; /* a step did not work out */
+    _Atomic size_t sent; /* by PEER_SEND_BIG */
+    atomic_bool failed;  /* a step did not work out */
     int fd;
 };
 
@@ -179,6 +180,7 @@ static inline bool peer_send_big(struct peer *p, size_t bytes)
         if (!rig_send(p->fd, str_of(piece, n)))
             return false;
         bytes -= n;
+        p->sent += n;
     }
     return true;
 }
