@@ -317,6 +317,40 @@ static void run_quiet(void)
     log_close(log);
 }
 
+/* turns ------------------------------------------------------------------------------------------ */
+
+static void run_turns(void)
+{
+    struct log *log = open_log(NULL);
+    struct log_part *part = open_part(log, "turns", LOG_WRITE);
+    struct log_append *appends = mem_array(set.window, sizeof *appends);
+    uint64_t start = os_now_us();
+    double cpu = cpu_seconds();
+    unsigned long sent = 0;
+    while (os_now_us() - start < (uint64_t)set.seconds * 1000000) {
+        for (unsigned i = 0; i < set.window; i++, sent++) {
+            appends[i] = (struct log_append){.done = count_done, .lazy = true};
+            struct log_record record = {.timestamp_ms = -1,
+                                        .value = &values[sent % value_count],
+                                        .value_parts = 1};
+            ASSERT(log_append(part, &record, &appends[i]) == ERR_OK);
+        }
+        log_commit(log);
+        while (atomic_load(&completed) < sent)
+            usleep(10);
+    }
+    ASSERT(sent > 0);
+    cpu = cpu_seconds() - cpu;
+    struct log_stats stats;
+    log_stats(log, &stats);
+    printf("mode=turns window=%u compression=%s written_bytes=%.0f appends=%lu "
+           "cpu_us_per_append=%.2f syncs=%llu\n",
+           set.window, compress_name(set.compression), (double)stats.bytes / (double)sent, sent,
+           cpu * 1e6 / (double)sent, (unsigned long long)stats.syncs);
+    log_close(log);
+    mem_free(appends);
+}
+
 __attribute__((noreturn)) static void usage(void)
 {
     fprintf(stderr, "usage: bench_log write|sync|quiet --dir DIR [--bytes N] [--seconds S] "
@@ -378,6 +412,8 @@ int main(int argc, char **argv)
         run_write();
     else if (strcmp(set.mode, "sync") == 0)
         run_sync();
+    else if (strcmp(set.mode, "turns") == 0)
+        run_turns();
     else if (strcmp(set.mode, "quiet") == 0)
         run_quiet();
     else

@@ -265,7 +265,9 @@ enum err log_part_roll(struct log_part *part)
         return ERR_OK;
     }
     enum err error = append_segment(part);
-    if (error != ERR_OK)
+    if (error == ERR_OK)
+        log_sync_schedule(part, false); /* its name, even if nothing is ever written to it */
+    else
         log_quota_return(part->log, cost);
     return error;
 }

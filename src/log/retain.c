@@ -71,9 +71,13 @@ static void roll_by_age(struct log_part *part, const struct log_topic_config *co
 {
     if (!should_roll(part, config, now_ms) || !os_mutex_try_lock(&part->commit_lock))
         return;
-    if (should_roll(part, config, now_ms) && !part->cut_needed && log_part_roll(part) == ERR_OK)
-        log_sync_schedule(part, false);
+    enum err error = ERR_OK;
+    if (should_roll(part, config, now_ms) && !part->cut_needed)
+        error = log_part_roll(part);
     os_mutex_unlock(&part->commit_lock);
+    if (error != ERR_OK) /* it goes on taking records, and the next round tries again */
+        log_report(part->log, LOG_WARN, "event=log_roll_failed topic=%s partition=%u error=%s",
+                   part->topic->name, part->number, err_name(error));
 }
 
 static void maintain_part(struct log_part *part, const struct log_topic_config *config)
