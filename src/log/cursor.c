@@ -14,7 +14,8 @@ struct log_cursor {
 
     struct log_found found; /* the segment at hand; held while .segment is not NULL */
     struct log_reader reader;
-    uint64_t position; /* forward: of the next batch */
+    uint64_t position;  /* forward: of the next batch */
+    int64_t min_offset; /* forward: which starts at or above this */
 
     struct compress *compress;
     struct buf unpacked;
@@ -91,6 +92,7 @@ static enum err enter_segment(struct log_cursor *c, int64_t offset)
         return error;
     }
     c->found = f;
+    c->min_offset = f.segment->base_offset;
     c->reader.limit = f.visible;
     c->reader.len = 0;
     return ERR_OK;
@@ -185,7 +187,8 @@ static enum err forward_batch(struct log_cursor *c)
     bool fresh = !c->found.segment || c->position >= c->found.visible;
     if (fresh)
         TRY(forward_seek(c));
-    enum err error = log_find_batch(&c->found, &c->reader, c->offset, &c->position, &c->header);
+    enum err error =
+        log_find_batch(&c->found, &c->reader, c->min_offset, c->offset, &c->position, &c->header);
     if (error == ERR_NOT_FOUND) {
         leave_segment(c);
         return forward_batch(c);
@@ -203,6 +206,7 @@ static enum err forward_batch(struct log_cursor *c)
     }
     TRY(error);
     c->position += c->header.size_bytes;
+    c->min_offset = batch_last_offset(&c->header) + 1;
     c->rest = buf_str(&c->unpacked);
     c->left = c->header.count;
     return ERR_OK;
@@ -248,11 +252,13 @@ static enum err last_batch(struct log_cursor *c, int64_t target, uint64_t *ret_p
     struct batch_header h;
     enum err error;
     bool any = false;
-    while ((error = log_find_batch(&c->found, &c->reader, 0, &position, &h)) == ERR_OK &&
+    int64_t next = c->found.segment->base_offset;
+    while ((error = log_find_batch(&c->found, &c->reader, next, 0, &position, &h)) == ERR_OK &&
            h.base_offset <= target) {
         c->header = h;
         *ret_position = position;
         position += h.size_bytes;
+        next = batch_last_offset(&h) + 1;
         any = true;
     }
     if (error != ERR_OK && error != ERR_NOT_FOUND)

@@ -475,9 +475,11 @@ struct log_segment *log_part_take_first(struct log_part *part, const struct log_
  */
 
 /* The first batch at or behind *position (where a batch starts) that ends at or above offset, holes
- * stepped over. ERR_NOT_FOUND: none below f->visible. The segment is held, r reads its file. */
-MUST_CHECK enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t offset,
-                                   uint64_t *position, struct batch_header *ret_header);
+ * stepped over. min_offset: what the batch at *position starts at or above, or it is damage.
+ * ERR_NOT_FOUND: none below f->visible. The segment is held, r reads its file. */
+MUST_CHECK enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t min_offset,
+                                   int64_t offset, uint64_t *position,
+                                   struct batch_header *ret_header);
 /* The same from where the index says. */
 MUST_CHECK enum err log_find_batch_from_index(struct log_found *f, struct log_reader *r,
                                               int64_t offset, uint64_t *ret_position,

@@ -147,9 +147,10 @@ static enum err evict(struct log *log, struct victim *victim, struct log_part *h
     struct log_segment *s = log_part_take_first(victim->part, victim->segment);
     if (!s)
         return ERR_OK; /* somebody else took it: look again */
-    log_report(log, LOG_INFO, "event=log_evicted topic=%s partition=%u segment=%lld bytes=%llu",
+    log_report(log, LOG_INFO,
+               "event=log_evicted topic=%s partition=%u segment=%lld next=%lld bytes=%llu",
                victim->part->topic->name, victim->part->number, (long long)s->base_offset,
-               (unsigned long long)s->size);
+               (long long)s->next_offset, (unsigned long long)s->size);
     atomic_fetch_add(&log->stats.evicted, 1);
     log_segment_remove_files(s);
     log_segment_unref(s);

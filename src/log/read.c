@@ -13,8 +13,8 @@ static enum err step_over(struct log_found *f, uint64_t *position)
     return ERR_OK;
 }
 
-enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t offset,
-                        uint64_t *position, struct batch_header *ret_header)
+enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t min_offset,
+                        int64_t offset, uint64_t *position, struct batch_header *ret_header)
 {
     struct log_hole hole;
     while (*position < f->visible) {
@@ -24,6 +24,8 @@ enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t offse
             continue;
         }
         enum err error = log_reader_header(r, *position, ret_header);
+        if (error == ERR_OK && ret_header->base_offset < min_offset)
+            error = ERR_CORRUPT;
         if (log_error_is_damage(error)) {
             TRY(step_over(f, position));
             continue;
@@ -31,6 +33,7 @@ enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t offse
         TRY(error);
         if (batch_last_offset(ret_header) >= offset)
             return ERR_OK;
+        min_offset = batch_last_offset(ret_header) + 1;
         *position += ret_header->size_bytes;
     }
     return ERR_NOT_FOUND;
@@ -42,7 +45,7 @@ enum err log_find_batch_from_index(struct log_found *f, struct log_reader *r, in
     struct log_place place;
     TRY(log_segment_find_offset(f->segment, offset, &place));
     uint64_t position = place.position < f->visible ? place.position : 0;
-    TRY(log_find_batch(f, r, offset, &position, ret_header));
+    TRY(log_find_batch(f, r, f->segment->base_offset, offset, &position, ret_header));
     *ret_position = position;
     return ERR_OK;
 }

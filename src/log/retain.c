@@ -40,9 +40,10 @@ static bool expire_one(struct log_part *part, const struct log_topic_config *con
         return false;
     struct log_segment *taken = log_part_take_first(part, first);
     if (taken) {
-        log_report(log, LOG_INFO, "event=log_expired topic=%s partition=%u segment=%lld bytes=%llu",
+        log_report(log, LOG_INFO,
+                   "event=log_expired topic=%s partition=%u segment=%lld next=%lld bytes=%llu",
                    part->topic->name, part->number, (long long)taken->base_offset,
-                   (unsigned long long)taken->size);
+                   (long long)taken->next_offset, (unsigned long long)taken->size);
         atomic_fetch_add(&log->stats.expired, 1);
         log_segment_remove_files(taken);
         log_segment_unref(taken);

@@ -37,6 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct compress *c;
     struct batch_header h;
     struct buf out BUF_AUTO;
+    buf_init(&out, UNPACKED_MAX);
     if (size < 1)
         return 0;
     if (!c)
@@ -46,7 +47,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(bytes, data + 1, size - 1);
     if ((data[0] & 1) && batch_header_read(batch, &h) == ERR_OK && h.size_bytes <= batch.len)
         be32_put(bytes + 17, crc32c(0, bytes + 21, h.size_bytes - 21));
-    buf_init(&out, UNPACKED_MAX);
     if (batch_check(batch, &h) == ERR_OK) {
         ASSERT(h.size_bytes >= BATCH_HEADER_BYTES && h.size_bytes <= batch.len);
         ASSERT(batch_last_offset(&h) >= h.base_offset);

@@ -115,7 +115,9 @@ static void piece(struct build *b)
         break;
     case 4:
         make_batch(&cut, b->next, 3, 200);
-        cut.len = n + 256 * m < cut.len ? n + 256 * m : cut.len - 1;
+        /* Its last bytes are zeros, as the first of what follows may be: those must not complete
+         * it. */
+        cut.len = n + 256 * m < cut.len - 16 ? n + 256 * m : cut.len - 16;
         buf_append_str(&b->log, buf_str(&cut));
         break;
     case 5:

@@ -102,17 +102,30 @@ static int64_t number_after(struct str text, const char *key)
     return str_to_i64(str_split(&rest, ' '), &n) == ERR_OK ? n : -1;
 }
 
-static void note_loss(struct str text, int64_t from, int64_t to)
+static struct model *model_of(struct str text)
 {
     for (int i = 0; i < TOPICS; i++) {
-        struct model *m = &sim.topics[i];
         char key[32];
-        (void)snprintf(key, sizeof key, "topic=%s ", m->name);
-        if (str_find(text, str_from_c(key)) < 0)
-            continue;
-        m->lost_from = from < m->lost_from ? from : m->lost_from;
-        m->lost_to = to > m->lost_to ? to : m->lost_to;
+        (void)snprintf(key, sizeof key, "topic=%s ", sim.topics[i].name);
+        if (str_find(text, str_from_c(key)) >= 0)
+            return &sim.topics[i];
     }
+    fail();
+    return NULL;
+}
+
+static void note_loss(struct str text, int64_t from, int64_t to)
+{
+    struct model *m = model_of(text);
+    m->lost_from = from < m->lost_from ? from : m->lost_from;
+    m->lost_to = to > m->lost_to ? to : m->lost_to;
+}
+
+static void note_removal(struct str text)
+{
+    struct model *m = model_of(text);
+    int64_t next = number_after(text, " next=");
+    m->highest_start = next > m->highest_start ? next : m->highest_start;
 }
 
 static void on_report(void *arg, enum log_severity severity, struct str text)
@@ -126,8 +139,10 @@ static void on_report(void *arg, enum log_severity severity, struct str text)
         note_loss(text, number_after(text, " offset="), next < 0 ? INT64_MAX : next);
         sim.damaged++;
     } else if (str_starts(text, STR("event=log_evicted"))) {
+        note_removal(text);
         sim.evicted++;
     } else if (str_starts(text, STR("event=log_expired"))) {
+        note_removal(text);
         sim.expired++;
     } else if (str_starts(text, STR("event=log_tail_cut")) && sim.damage) {
         note_loss(text, number_after(text, " offset="), INT64_MAX);
@@ -226,13 +241,6 @@ static void check_entry(struct model *m, const struct log_entry *e)
     mem_free(memory);
 }
 
-static void note_start(struct model *m)
-{
-    int64_t start = log_part_start(m->part);
-    if (start > m->highest_start)
-        m->highest_start = start;
-}
-
 /* Read a partition whole. power_lost: what was not synced may be gone. */
 static bool compare(struct model *m, bool power_lost)
 {
@@ -243,7 +251,6 @@ static bool compare(struct model *m, bool power_lost)
     uint64_t before_id = 0;
     enum err error;
     log_part_describe(m->part, &info);
-    note_start(m);
     for (size_t i = 0; i < m->count; i++)
         m->records[i]->seen = false;
     CHECK(log_cursor_open(m->part, info.start_offset, LOG_FORWARD, &cursor) == ERR_OK);
@@ -475,8 +482,6 @@ static void step_restart(void)
         printf("  restart how=%llu power_lost=%d\n", (unsigned long long)how, power_lost);
     clear_faults();
     sim_fs_crash_at(sim.disk, 0);
-    for (int i = 0; i < TOPICS; i++)
-        note_start(&sim.topics[i]);
     if (power_lost)
         sim_fs_crash(sim.disk);
     else if (how == 1)
@@ -538,8 +543,6 @@ static void step(void)
         sim_fs_crash_at(sim.disk, 1 + draw(100));
     else if (what < 994)
         step_restart();
-    for (int i = 0; i < TOPICS; i++)
-        note_start(&sim.topics[i]);
     if (sim_fs_is_down(sim.disk))
         step_restart();
     CHECK(sim_fs_peak(sim.disk) <= QUOTA);

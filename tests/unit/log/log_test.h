@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "log/log.h"
+#include "os/file.h"
 
 struct folder {
     char path[64];
