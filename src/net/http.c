@@ -149,6 +149,7 @@ void http_limits_default(struct http_limits *ret_limits)
     *ret_limits = (struct http_limits){
         .head_bytes_max = (size_t)64 << 10,
         .body_bytes_max = (size_t)32 << 20,
+        .bodies_bytes_max = (size_t)512 << 20,
         .head_timeout_ms = 10000,
         .body_idle_ms = 30000,
         .idle_timeout_ms = 75000,

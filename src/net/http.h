@@ -53,6 +53,7 @@ struct str http_status_reason(int status);
 struct http_limits {
     size_t head_bytes_max;      /* request line and fields together: 431 */
     size_t body_bytes_max;      /* request body: 413; a handler may lower it for one request */
+    size_t bodies_bytes_max;    /* all request bodies that a loop holds at once: 503 */
     uint32_t head_timeout_ms;   /* from a request's first byte to its last header byte: 408 */
     uint32_t body_idle_ms;      /* between two pieces of a request body: 408 */
     uint32_t idle_timeout_ms;   /* a kept connection without a request: closed silently */

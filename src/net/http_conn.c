@@ -42,6 +42,7 @@ void exchange_free(struct exchange *ex)
 
 static void exchange_give(struct server_half *half, struct exchange *ex)
 {
+    half->body_bytes -= ex->body.len;
     if (half->free_count >= EXCHANGES_KEPT_MAX) {
         exchange_free(ex);
         return;
@@ -321,6 +322,11 @@ static void on_body(struct http_conn *c, struct str piece)
         refuse_body(c);
         return;
     }
+    if (piece.len > c->half->limits.bodies_bytes_max - c->half->body_bytes) {
+        refuse(c, 503, "busy", STR("too many large requests are being handled; try again later"));
+        return;
+    }
+    c->half->body_bytes += piece.len;
     if (ex->body.len == 0 && ex->x.content_length > 0) {
         size_t length = (size_t)ex->x.content_length;
         (void)buf_reserve(&ex->body, length < BODY_FIRST_BYTES ? length : BODY_FIRST_BYTES);

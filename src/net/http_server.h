@@ -105,7 +105,7 @@ struct http_server_stats {
     uint64_t connections_total; /* accepted */
     uint64_t exchanges;         /* open now */
     uint64_t exchanges_total;
-    uint64_t bad_requests; /* refused by the server itself: 400, 408, 413, 431, 501, 505 */
+    uint64_t bad_requests; /* refused by the server itself: 4xx, 501, 503, 505 */
     uint64_t gone;         /* clients that left before their response was whole */
     uint64_t bytes_in, bytes_out;
 };

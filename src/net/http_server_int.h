@@ -85,6 +85,7 @@ struct server_half {
     uint32_t conn_count;
     struct exchange *free; /* EXCHANGES_KEPT_MAX at most */
     uint32_t free_count;
+    size_t body_bytes; /* in all exchanges' bodies */
     struct server_counters counters;
     uint64_t date_s; /* second that date is for */
     char date[40];   /* "Date: …\r\n" */

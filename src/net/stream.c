@@ -150,11 +150,7 @@ static void break_with(struct stream *s, enum err error, struct str detail)
 
 static void break_uv(struct stream *s, int rc)
 {
-    enum err error = ERR_RESET;
-    if (rc == UV_ECONNREFUSED || rc == UV_ENETUNREACH || rc == UV_EHOSTUNREACH ||
-        rc == UV_EADDRNOTAVAIL || rc == UV_ETIMEDOUT)
-        error = ERR_CONNECT;
-    break_with(s, error, str_from_c(uv_strerror(rc)));
+    break_with(s, ERR_RESET, str_from_c(uv_strerror(rc)));
 }
 
 /* The peer takes nothing any more, but what it said before may still be there to read (a refusal

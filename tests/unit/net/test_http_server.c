@@ -432,6 +432,35 @@ static void bodies_have_a_limit(void **state)
     rig_close(&rig);
 }
 
+/* Each body may be allowed, all of them together not. */
+static void all_bodies_have_a_limit(void **state)
+{
+    (void)state;
+    struct rig rig;
+    bool closed = false;
+    rig_open(&rig);
+    rig.limits.bodies_bytes_max = 20;
+    rig_connect(&rig);
+    struct http_conn *first = rig.conn;
+    stream_feed(&first->stream,
+                STR("POST /hold HTTP/1.1\r\nHost: h\r\nContent-Length: 15\r\n\r\n012345678901234"));
+    turn(&rig);
+    assert_non_null(rig.held);
+    rig_connect(&rig);
+    stream_feed(&rig.conn->stream, STR(HEADS("Content-Length: 6\r\n") "012345"));
+    turn(&rig);
+    check_refusal(&rig, rig.conn->lingering, 503, "busy");
+    http_conn_destroy(rig.conn);
+    http_respond(rig.held, 200, STR_NONE, STR("x"));
+    turn(&rig);
+    http_conn_destroy(first);
+    turn(&rig);
+    exchange_once(&rig, STR(HEADS("Content-Length: 20\r\n") "01234567890123456789"), 7, &closed);
+    assert_true(str_starts(buf_str(&rig.out), STR("HTTP/1.1 200 ")));
+    assert_int_equal(http_server_half(rig.server, 0)->body_bytes, 0);
+    rig_close(&rig);
+}
+
 static void early_answers_need_no_body(void **state)
 {
     (void)state;
@@ -633,6 +662,7 @@ int main(void)
         cmocka_unit_test(heads_have_a_limit),
         cmocka_unit_test(fields_have_a_limit),
         cmocka_unit_test(bodies_have_a_limit),
+        cmocka_unit_test(all_bodies_have_a_limit),
         cmocka_unit_test(early_answers_need_no_body),
         cmocka_unit_test(one_request_at_a_time),
         cmocka_unit_test(reading_ahead_is_bounded),
