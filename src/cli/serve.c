@@ -19,6 +19,7 @@
 #include "net/http_server.h"
 #include "net/loop.h"
 #include "os/clock.h"
+#include "os/process.h"
 #include "os/thread.h"
 #include "state/keys.h"
 
@@ -463,6 +464,7 @@ static int run(int argc, char **argv)
             (struct config_options){.path = config, .http = listen, .kafka = kafka, .data = data};
         s->ca_file = ca_file.ptr;
         s->loop_count = os_cpu_count() < LOOPS_MAX ? os_cpu_count() : LOOPS_MAX;
+        os_open_files_raise();
         code = serve(s);
     }
     mem_free(s);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -140,4 +141,13 @@ enum err os_tree_usage(uint32_t pid, struct os_tree_usage *ret_usage)
     usage.cpu_us = ticks * 1000000 / ticks_per_s;
     *ret_usage = usage;
     return ERR_OK;
+}
+
+void os_open_files_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }

@@ -21,4 +21,8 @@ struct os_tree_usage {
  * process. Any thread. */
 MUST_CHECK enum err os_tree_usage(uint32_t pid, struct os_tree_usage *ret_usage);
 
+/* Let this process have as many open files and sockets as it may: the soft limit is often 1,024,
+ * and every proxied stream takes two. Best effort. */
+void os_open_files_raise(void);
+
 #endif

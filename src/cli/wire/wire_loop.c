@@ -4,31 +4,22 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "os/clock.h"
+#include "os/process.h"
 
 enum { EVENTS_PER_TURN = 256 };
-
-static void raise_open_files_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
 
 enum err wire_loop_init(struct wire_loop *loop)
 {
     int fd = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0)
         return err_from_errno(errno);
-    raise_open_files_limit();
+    os_open_files_raise();
     /* The kernel may delay timers by 50 µs to save wake-ups: not where µs are measured. */
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
     *loop = (struct wire_loop){.epoll_fd = fd, .now_us = os_now_us(), .signals = {.fd = -1}};
