@@ -7,6 +7,10 @@
 #include "codec/json_write.h"
 #include "model/local/model_file.h"
 #include "os/file.h"
+#include "os/memory.h"
+
+/* What the kernel may have joined to the mapping of the caches. */
+enum { CACHE_NEIGHBOURS_BYTES = 64 << 20 };
 
 /* ---- The file ---- */
 
@@ -210,6 +214,8 @@ static enum err load_context(struct engine_model *m, const struct engine_model_o
         (void)explain(problem, "");
         return ERR_NO_MEMORY;
     }
+    /* llama.cpp clears all caches at once; they are to take memory as they are used. */
+    os_memory_give_back_zeros(m->kv_bytes, m->kv_bytes + m->kv_bytes / 4 + CACHE_NEIGHBOURS_BYTES);
     m->sampling.context_tokens = (int32_t)llama.llama_n_ctx_seq(m->context);
     m->memory = llama.llama_get_memory(m->context);
     if (!m->memory)
