@@ -165,7 +165,7 @@ static void urls_are_taken_apart(void **state)
         struct http_url u;
         const char *detail = NULL;
         if (http_url_parse(str_from_c(wrong[i]), &u, &detail) == ERR_OK)
-            print_error("%s\n", wrong[i]);
+            print_error("%s\n", wrong[i] ? wrong[i] : "no text");
         assert_int_equal(http_url_parse(str_from_c(wrong[i]), &u, &detail), ERR_INVALID);
         assert_non_null(detail);
     }
