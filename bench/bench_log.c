@@ -317,7 +317,8 @@ static void run_quiet(void)
     log_close(log);
 }
 
-/* turns ------------------------------------------------------------------------------------------ */
+/* turns ------------------------------------------------------------------------------------------
+ */
 
 static void run_turns(void)
 {
@@ -330,9 +331,8 @@ static void run_turns(void)
     while (os_now_us() - start < (uint64_t)set.seconds * 1000000) {
         for (unsigned i = 0; i < set.window; i++, sent++) {
             appends[i] = (struct log_append){.done = count_done, .lazy = true};
-            struct log_record record = {.timestamp_ms = -1,
-                                        .value = &values[sent % value_count],
-                                        .value_parts = 1};
+            struct log_record record = {
+                .timestamp_ms = -1, .value = &values[sent % value_count], .value_parts = 1};
             ASSERT(log_append(part, &record, &appends[i]) == ERR_OK);
         }
         log_commit(log);
@@ -406,15 +406,15 @@ static void parse(int argc, char **argv)
 int main(int argc, char **argv)
 {
     parse(argc, argv);
-    ASSERT(set.mode);
+    const char *mode = set.mode ? set.mode : "";
     make_values();
-    if (strcmp(set.mode, "write") == 0)
+    if (strcmp(mode, "write") == 0)
         run_write();
-    else if (strcmp(set.mode, "sync") == 0)
+    else if (strcmp(mode, "sync") == 0)
         run_sync();
-    else if (strcmp(set.mode, "turns") == 0)
+    else if (strcmp(mode, "turns") == 0)
         run_turns();
-    else if (strcmp(set.mode, "quiet") == 0)
+    else if (strcmp(mode, "quiet") == 0)
         run_quiet();
     else
         usage();

@@ -291,8 +291,8 @@ struct log_part {
     /* Under stage_lock. */
     struct log_staged *staged_first;
     struct log_staged *staged_last;
-    enum err fenced; /* what appends are answered with; ERR_OK: they are taken */
     bool queued;     /* in the commit queue, or about to be */
+    enum err fenced; /* what appends are answered with; ERR_OK: they are taken */
 
     /* Under commit_lock. */
     bool cut_needed;            /* a failed write may have left bytes behind active->size */
@@ -317,9 +317,9 @@ struct log_part {
     bool repair_wanted; /* some segment has holes */
 
     /* Under log.sync_lock. */
+    enum log_sync_state sync_state;
     bool sync_again; /* written or wanted while it ran */
     bool sync_again_now;
-    enum log_sync_state sync_state;
     uint64_t sync_due_us;
     struct log_part *sync_next;
     struct log_part *sync_previous;

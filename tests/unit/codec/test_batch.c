@@ -203,7 +203,7 @@ static void kafkas_batches_are_read(void **state)
                 struct record_view r;
                 char key[16];
                 assert_int_equal(record_read(&at, &r), ERR_OK);
-                (void)snprintf(key, sizeof key, "key%lld", (long long)(h.base_offset + i));
+                (void)snprintf(key, sizeof key, "key%lld", (long long)h.base_offset + i);
                 assert_true(str_eq(r.key, str_from_c(key)));
                 assert_int_equal(r.header_count, 2);
             }
