@@ -1,52 +1,17 @@
 /* GET /api/v1/topics, /topics/{t}, /topics/{t}/records; POST /topics/{t}/records. Admin keys only.
  */
 #include "api/api_int.h"
+#include "api/topic_json.h"
 #include "base/mem.h"
-#include "codec/base64.h"
-#include "codec/json_scan.h"
-#include "codec/utf8.h"
 #include "net/work.h"
 
 enum {
     LIMIT_DEFAULT = 100,
     LIMIT_MAX = 10000,
     PAGE_BYTES_MAX = 32 << 20,
-    NESTING_MAX = 256,
 };
 
 /* ---- Topics ---- */
-
-static void write_part(struct json_writer *w, struct log_part *part)
-{
-    struct log_part_info info;
-    log_part_describe(part, &info);
-    json_object_begin(w);
-    json_member_u64(w, STR("partition"), log_part_index(part));
-    json_member_i64(w, STR("start_offset"), info.start_offset);
-    json_member_i64(w, STR("end_offset"), info.end_offset);
-    json_member_u64(w, STR("bytes"), info.bytes);
-    json_member_u64(w, STR("segments"), info.segments);
-    json_member_i64(w, STR("newest_ms"), info.newest_ms);
-    json_object_end(w);
-}
-
-static void write_topic(struct json_writer *w, struct log_topic *topic)
-{
-    struct log_topic_config config = log_topic_config(topic);
-    json_object_begin(w);
-    json_member_str(w, STR("name"), log_topic_name(topic));
-    json_member_str(w, STR("durability"),
-                    config.durability == LOG_SYNC ? STR("sync") : STR("write"));
-    json_member_str(w, STR("compression"), str_from_c(compress_name(config.compression)));
-    json_member_i64(w, STR("retention_ms"), config.retention_ms);
-    json_member_i64(w, STR("retention_bytes"), config.retention_bytes);
-    json_key(w, STR("partitions"));
-    json_array_begin(w);
-    for (uint32_t i = 0; i < log_topic_partitions(topic); i++)
-        write_part(w, log_topic_part(topic, i));
-    json_array_end(w);
-    json_object_end(w);
-}
 
 void api_topics(struct api_request *r)
 {
@@ -61,7 +26,7 @@ void api_topics(struct api_request *r)
     json_key(&w, STR("topics"));
     json_array_begin(&w);
     for (size_t i = 0; i < count; i++)
-        write_topic(&w, topics[i]);
+        topic_json_write(&w, topics[i]);
     json_array_end(&w);
     json_object_end(&w);
     mem_free(topics);
@@ -90,49 +55,6 @@ struct records_work {
     bool answer_ready;
 };
 
-/* Text that is JSON is given as JSON, other text as a string, other bytes in base64. */
-static void write_bytes(struct json_writer *w, struct str name, struct str bytes)
-{
-    struct json_value value;
-    json_key(w, name);
-    if (!bytes.ptr) {
-        json_null(w);
-        return;
-    }
-    if (bytes.len && (bytes.ptr[0] == '{' || bytes.ptr[0] == '[') &&
-        json_validate(bytes, NESTING_MAX, &value) == ERR_OK) {
-        json_raw(w, value.raw);
-        return;
-    }
-    if (utf8_valid(bytes)) {
-        json_str(w, bytes);
-        return;
-    }
-    struct buf text BUF_AUTO;
-    buf_init(&text, 2 * bytes.len + 16);
-    base64_encode(bytes, &text);
-    json_object_begin(w);
-    json_member_str(w, STR("$base64"), buf_str(&text));
-    json_object_end(w);
-}
-
-static void write_entry(struct json_writer *w, const struct log_part *part,
-                        const struct log_entry *entry)
-{
-    json_object_begin(w);
-    json_member_u64(w, STR("partition"), log_part_index(part));
-    json_member_i64(w, STR("offset"), entry->offset);
-    json_member_i64(w, STR("timestamp_ms"), entry->timestamp_ms);
-    write_bytes(w, STR("key"), entry->key);
-    write_bytes(w, STR("value"), entry->value);
-    json_key(w, STR("headers"));
-    json_object_begin(w);
-    for (size_t i = 0; i < entry->header_count; i++)
-        write_bytes(w, entry->headers[i].name, entry->headers[i].value);
-    json_object_end(w);
-    json_object_end(w);
-}
-
 static enum err start_offset(struct records_work *w, int64_t *ret_offset)
 {
     int64_t timestamp_ms;
@@ -153,7 +75,7 @@ static enum err read_records(struct records_work *w, struct json_writer *out)
     TRY(log_cursor_open(w->part, offset, LOG_FORWARD, &cursor));
     while (w->count < w->limit && w->body.len < PAGE_BYTES_MAX &&
            (err = log_cursor_next(cursor, &entry)) == ERR_OK && entry) {
-        write_entry(out, w->part, entry);
+        topic_json_write_record(out, w->part, entry);
         w->count++;
     }
     w->next = log_cursor_offset(cursor);
@@ -330,7 +252,7 @@ void api_topic(struct api_request *r)
     struct json_writer w;
     buf_init(&body, PAGE_BYTES_MAX);
     json_writer_init(&w, &body);
-    write_topic(&w, topic);
+    topic_json_write(&w, topic);
     api_json(r->x, 200, buf_str(&body));
 }
 
