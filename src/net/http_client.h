@@ -50,8 +50,8 @@ void http_proxy_from_env(struct http_proxy_options *ret_options);
  * says which. */
 MUST_CHECK enum err http_client_new(struct loop *loop, const struct http_proxy_options *proxy,
                                     struct buf *detail, struct http_client **ret_client);
-/* Fails what is open with ERR_CANCELLED, closes all connections; origins are gone with it. NULL is
- * fine. */
+/* Fails what is open with ERR_CANCELLED, closes all connections; origins are gone with it. The
+ * sockets are closed by the loop's next turns: run it until idle before loop_free. NULL is fine. */
 void http_client_free(struct http_client *client);
 
 struct http_origin_options {

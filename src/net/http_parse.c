@@ -4,7 +4,7 @@
 #include "base/mem.h"
 
 enum {
-    FIELDS_FIRST = 32,   /* room for fields that a head keeps */
+    FIELDS_FIRST = 16,   /* room for fields that a head keeps */
     TEXT_KEPT = 8 << 10, /* bytes of text that a head keeps */
 };
 
