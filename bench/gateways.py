@@ -3,7 +3,7 @@
 A gateway has name, title, headers (for `weir bench --header`), and start(folder, upstreams) -> Started. `upstreams` names the mock
 servers that it forwards to: {"mock": port, "slow": port}; a request's model says which.
 """
-import fcntl, hashlib, json, os, pathlib, shutil, signal, socket, subprocess, sys, time, urllib.request
+import fcntl, hashlib, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, time, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "weir"
@@ -125,8 +125,8 @@ class Weir(Gateway):
     def start(self, folder, upstreams):
         port = free_port()
         digest = hashlib.sha256(KEY.encode()).hexdigest()
-        providers = "".join(f'  up-{name}: {{api: openai, url: "http://127.0.0.1:{at}/v1", key: sk-up, models: [{name}], connections: 512}}\n'
-                            for name, at in upstreams.items())
+        providers = "".join(f'  up-{name}: {{api: openai, url: "http://127.0.0.1:{at}/v1", key: sk-up, models: [{name}],\n'
+                            "     connections: 512}\n" for name, at in upstreams.items())
         (folder / "weir.yaml").write_text(
             "log: {durability: write}\n"
             f"providers:\n{providers}"
@@ -140,7 +140,8 @@ class Weir(Gateway):
 
     def recorded(self, started):
         """Calls on the log."""
-        request = urllib.request.Request(started.url_of("mock").removesuffix("/v1") + "/api/v1/topics", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+        url = started.url_of("mock").removesuffix("/v1") + "/api/v1/topics"
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {ADMIN_KEY}"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             topics = json.load(answer)["topics"]
         return sum(p["end_offset"] - p["start_offset"] for t in topics if t["name"] == "weir.calls" for p in t["partitions"])
@@ -170,7 +171,8 @@ http {{
   client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;{servers}
 }}
 """)
-        return Started(self, ["nginx", "-p", folder, "-c", "nginx.conf"], lambda name: f"http://127.0.0.1:{ports[name]}/v1", self.core, folder)
+        command = ["nginx", "-p", folder, "-c", "nginx.conf"]
+        return Started(self, command, lambda name: f"http://127.0.0.1:{ports[name]}/v1", self.core, folder)
 
 
 class Portkey(Gateway):
@@ -180,13 +182,14 @@ class Portkey(Gateway):
         node = pathlib.Path(dependency("node")) / "node"
         for file in ("package.json", "package-lock.json"):
             shutil.copy(PEERS / file, folder)
-        subprocess.run([node / "bin/node", node / "lib/node_modules/npm/bin/npm-cli.js", "ci", "--ignore-scripts", "--no-audit", "--no-fund",
-                        "--loglevel=error"], cwd=folder, check=True, stdout=sys.stderr,
+        npm = [node / "bin/node", node / "lib/node_modules/npm/bin/npm-cli.js"]
+        subprocess.run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, check=True, stdout=sys.stderr,
                        env=os.environ | {"PATH": f"{node}/bin:{os.environ['PATH']}", "NODE_USE_SYSTEM_CA": "1"})
 
     def version(self):
         lock = json.loads((PEERS / "package-lock.json").read_text())
-        return f"{lock['packages']['node_modules/@portkey-ai/gateway']['version']} on Node {pathlib.Path(dependency('node')).name.split('-')[1]}"
+        version = lock["packages"]["node_modules/@portkey-ai/gateway"]["version"]
+        return f"{version} on Node {pathlib.Path(dependency('node')).name.split('-')[1]}"
 
     def headers(self, upstream):
         return ["x-portkey-provider: openai", f"x-portkey-custom-host: http://127.0.0.1:{self.upstreams[upstream]}/v1"]
@@ -212,13 +215,13 @@ class LiteLLM(Gateway):
         self.uv("pip", "sync", "--quiet", "--require-hashes", "--python", folder / "venv/bin/python", PEERS / "requirements.txt")
 
     def version(self):
-        return next(line.split()[0].partition("==")[2] for line in (PEERS / "requirements.txt").read_text().splitlines() if line.startswith("litellm=="))
+        return re.search(r"^litellm==(\S+)", (PEERS / "requirements.txt").read_text(), re.M).group(1)
 
     def start(self, folder, upstreams):
         port = free_port()
         home = installed("litellm", ["requirements.txt"], self.install)
-        models = "".join(f"  - model_name: {name}\n    litellm_params: {{model: openai/{name}, api_base: \"http://127.0.0.1:{at}/v1\", api_key: sk-up}}\n"
-                         for name, at in upstreams.items())
+        models = "".join(f"  - model_name: {name}\n    litellm_params: {{model: openai/{name}, api_key: sk-up,\n"
+                         f'                     api_base: "http://127.0.0.1:{at}/v1"}}\n' for name, at in upstreams.items())
         (folder / "litellm.yaml").write_text(f"model_list:\n{models}general_settings: {{master_key: {KEY}}}\n"
                                              "litellm_settings: {num_retries: 0, telemetry: false}\n")
         command = [home / "venv/bin/litellm", "--config", "litellm.yaml", "--host", "127.0.0.1", "--port", port, "--num_workers", "1"]

@@ -88,6 +88,10 @@ def stream_table(names, figures):
     return table(["", "first token p50 / p99 ms", "gap p50 / p99 / max ms", "frames", "lost or wrong", "failures", "CPU µs/frame"], rows)
 
 
+def peak_bytes(figures):
+    return max(cell["process"]["rss_peak_bytes"] for cell in figures.values() if isinstance(cell, dict))
+
+
 def memory_table(names, figures):
     rows = []
     for name in names:
@@ -95,7 +99,7 @@ def memory_table(names, figures):
         if "start_ms" not in one:
             continue
         after = f"{mib(one['rss_before_calls'])} → {mib(one['rss_after_calls'])}" if "rss_after_calls" in one else "–"
-        rows.append([name, f"{one['start_ms']:,.0f}", mib(one["rss_idle"]), mib(one["rss_steady"]), mib(one["stream"]["process"]["rss_peak_bytes"]), after])
+        rows.append([name, f"{one['start_ms']:,.0f}", mib(one["rss_idle"]), mib(one["rss_steady"]), mib(peak_bytes(one)), after])
     return table(["", "exec to first answer, ms", "idle MiB", "steady MiB", "peak MiB", "over the long run, MiB"], rows)
 
 
@@ -108,7 +112,7 @@ def bars(figures, calls):
         yield "CPU per request, 8 connections", "≤ 2.2 × nginx (goal 1.7)", f"{ratio:.2f} × ({cpu:.1f} µs)", ratio <= 2.2
     added = weir["c1"]["latency_us"]["p99"] - direct["c1"]["latency_us"]["p99"]
     yield "added p99 at one connection", "≤ 1 ms", f"{ms(added)} ms", added <= 1000
-    peak = max(cell["process"]["rss_peak_bytes"] for cell in weir.values() if isinstance(cell, dict))
+    peak = peak_bytes(weir)
     yield "memory without a model, all cells", "≤ 30 MiB", f"{mib(peak)} MiB", peak <= 30 * MIB
     if "rss_after_calls" in weir:
         grown = weir["rss_after_calls"] - weir["rss_before_calls"]
@@ -133,7 +137,11 @@ Load: `weir bench`, closed loop. What the figures mean: [docs/bench.md](../docs/
 def write(options, chosen, figures, others):
     """Returns the report and whether a bar is missed."""
     names = ["direct", *chosen]
-    quiet = "" if others <= 0.1 else " **The machine was not quiet: times are worth little, CPU figures are a little high.**"
+    if options.realtime:
+        quiet = (" What was measured ran with real-time priority, which the kernel takes away for up to 50 ms a second: the maxima\n"
+                 "mean little.")
+    else:
+        quiet = "" if others <= 0.1 else " **The machine was not quiet: times are worth little, CPU figures are a little high.**"
     parts = [BEGIN, "## Gateways\n", f"{datetime.date.today()}, {machine()}. Other programs took {others:.0%} of it meanwhile.{quiet}\n",
              HOW.format(rounds=options.rounds, seconds=options.seconds)]
     parts.append("\n".join(f"* **{name}**: {gateway.title}, {gateway.version()}" for name, gateway in chosen.items()) + "\n")
