@@ -73,6 +73,7 @@ void api_openai_models(struct api_request *r);
 void api_openai_model(struct api_request *r);
 void api_calls(struct api_request *r);
 void api_call(struct api_request *r);
+void api_blob(struct api_request *r);
 void api_topics(struct api_request *r);
 void api_topic(struct api_request *r);
 void api_topic_write(struct api_request *r);

@@ -9,6 +9,7 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_openai_model},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls/*"), API_KEY, api_call},
+    {STR_INIT("GET"), STR_INIT("/api/v1/blobs/*"), API_ADMIN, api_blob},
     {STR_INIT("GET"), STR_INIT("/api/v1/topics"), API_ADMIN, api_topics},
     {STR_INIT("GET"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic},
     {STR_INIT("POST"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic_write},

@@ -1,8 +1,9 @@
 /* <data>/blobs/<first two hex digits>/<64 hex digits>: content-addressed, so equal bodies are kept
  * once. */
+#include "call/blob.h"
+
 #include <stdio.h>
 
-#include "call/call_int.h"
 #include "codec/digest.h"
 #include "os/file.h"
 
@@ -26,7 +27,8 @@ static enum err ensure_dirs(const struct os_fs *fs, struct str data_dir, const c
     return os_fs_ensure_dir(fs, path);
 }
 
-enum err blob_write(struct log *log, struct str data_dir, struct str bytes, char ret_name[72])
+enum err blob_write(struct log *log, struct str data_dir, struct str bytes,
+                    char ret_name[BLOB_NAME_BYTES + 1])
 {
     const struct os_fs *fs = os_fs_machine();
     uint8_t digest[DIGEST_BYTES];

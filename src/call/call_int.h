@@ -149,13 +149,4 @@ void redact_append(struct buf *out, struct str text, const struct str *secrets, 
 /* Does text hold one of them? */
 bool redact_needed(struct str text, const struct str *secrets, size_t count);
 
-/* ---- blob.c ---- */
-
-/* Keep bytes under <data_dir>/blobs, named by their SHA-256; there already is fine. May wait for
- * the disk: on a worker's thread. */
-MUST_CHECK enum err blob_write(struct log *log, struct str data_dir, struct str bytes,
-                               char ret_name[72]);
-/* Read one back: name is "sha256:<64 hex>". */
-MUST_CHECK enum err blob_read(struct str data_dir, struct str name, struct buf *ret_bytes);
-
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "call/blob.h"
 #include "call/call_int.h"
 #include "net/work.h"
 #include "os/clock.h"
@@ -248,8 +249,8 @@ struct blobs {
     struct call *call;
     struct str request; /* empty: not a blob */
     struct str response;
-    char request_name[72];
-    char response_name[72];
+    char request_name[BLOB_NAME_BYTES + 1];
+    char response_name[BLOB_NAME_BYTES + 1];
     enum err error;
 };
 

@@ -136,6 +136,9 @@ def test_big_bodies_go_through_and_are_kept_as_blobs(weir, mock):
     name = record["request"]["$blob"].removeprefix("sha256:")
     blob = (weir.data / "blobs" / name[:2] / name).read_bytes()
     assert json.loads(blob)["messages"][0]["content"] == text
+    assert weir.get("/api/v1/blobs/sha256:" + name).content == blob
+    assert weir.get("/api/v1/blobs/sha256:" + "0" * 64).status_code == 404
+    assert weir.get("/api/v1/blobs/..%2F..%2Fweir.yaml").status_code == 400
 
 
 # ---- Names, keys, bodies ----
