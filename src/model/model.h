@@ -12,8 +12,7 @@
  *    callback is allowed.
  * 4. An error that the target answers itself (an HTTP status, or a local model that refuses) is a
  *    head with that status and a body, then on_end; on_fail means that the answer is not whole.
- * 5. What a paused use buffers is bounded by its driver (MODEL_PAUSED_BYTES_MAX); the target is
- * held back. */
+ * 5. What a paused use buffers is bounded (MODEL_PAUSED_BYTES_MAX); then the target waits. */
 #ifndef WEIR_MODEL_MODEL_H
 #define WEIR_MODEL_MODEL_H
 
@@ -37,8 +36,7 @@ enum model_phase {
     MODEL_PHASE_BODY,       /* the head came, the body is not whole */
 };
 
-/* The caller owns everything in it, and keeps it until the use is over (on_end, on_fail, cancel).
- */
+/* The caller's, who keeps everything in it until the use is over (on_end, on_fail, cancel). */
 struct model_request {
     struct str endpoint;    /* under the API's base: "/chat/completions" */
     const struct str *body; /* JSON in parts, so that a changed name needs no copy of the rest */

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -39,25 +40,37 @@ static size_t give_back_zeros(char *at, const char *end)
     return total + give_back(run, end);
 }
 
+/* A line of /proc/self/maps: "from-to rw-p offset device inode path". False: not private anonymous
+ * memory that can be written. */
+static bool read_mapping(const char *line, uintptr_t *ret_from, uintptr_t *ret_to)
+{
+    char *at;
+    uintptr_t from = strtoul(line, &at, 16);
+    if (*at != '-')
+        return false;
+    uintptr_t to = strtoul(at + 1, &at, 16);
+    if (strncmp(at, " rw-p ", 6) != 0)
+        return false;
+    strtoul(at + 6, &at, 16); /* offset */
+    at = strchr(at + 1, ' '); /* behind the device */
+    if (!at || strtoul(at, &at, 10) != 0 || at[strspn(at, " \n")] != 0)
+        return false;
+    *ret_from = from;
+    *ret_to = to;
+    return true;
+}
+
 size_t os_memory_give_back_zeros(size_t min_bytes, size_t max_bytes)
 {
-    char line[512], access[8];
+    char line[512];
+    uintptr_t from, to;
     size_t total = 0;
     FILE *maps = fopen("/proc/self/maps", "re");
     if (!maps)
         return 0;
-    while (fgets(line, sizeof line, maps)) {
-        uintptr_t from, to;
-        unsigned long inode;
-        int path = 0;
-        if (sscanf(line, "%lx-%lx %7s %*x %*x:%*x %lu %n", &from, &to, access, &inode, &path) < 4)
-            continue;
-        size_t bytes = to - from;
-        if (strcmp(access, "rw-p") != 0 || inode != 0 || line[path] != 0 || bytes < min_bytes ||
-            bytes > max_bytes)
-            continue;
-        total += give_back_zeros(address(from), address(to));
-    }
+    while (fgets(line, sizeof line, maps))
+        if (read_mapping(line, &from, &to) && to - from >= min_bytes && to - from <= max_bytes)
+            total += give_back_zeros(address(from), address(to));
     fclose(maps);
     return total;
 }

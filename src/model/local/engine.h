@@ -5,17 +5,15 @@
  *   (a link       │ tokenised     one sequence (slot) of the context each,
  *    per loop)    │ at once       at most options.parallel
  *
- * One thread does everything, in rounds: read what came, one call for the next part of one prompt,
- * one call for the next token of every answer, write what is ready. It sleeps when there is nothing
- * to do.
+ * One thread does everything, in rounds: read what came, decode parts of prompts, decode the next
+ * token of every answer, write what is ready. It sleeps when there is nothing to do.
  *
- * 1. A seed gives the same answer whatever else is decoded: each sequence has its own attention
- * cache, the prompts' parts are decoded one sequence a call, a round's tokens all in one
- * (engine_model.c).
- * 2. A long prompt holds the others' tokens back by one part: about ENGINE_PART_MS.
+ * 1. A seed gives the same answer whatever else is decoded: every sequence has its own attention
+ *    cache, and how prompts are cut into calls changes no result (engine_decode.c).
+ * 2. Prompts hold the others' tokens back by about ENGINE_PART_MS a round.
  * 3. Waiting uses are bounded (options.queue; 429 beyond), and hold tokens, not text.
  * 4. What a use has not got rid of is bounded by its window (frame.h) and ENGINE_BACKLOG_BYTES:
- * then it is not decoded further until the gateway asks for more.
+ *    then it is not decoded further until the gateway asks for more.
  * 5. When all sockets are closed, or the parent is gone, the process ends. */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_H
 #define WEIR_MODEL_LOCAL_ENGINE_H

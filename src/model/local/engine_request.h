@@ -1,12 +1,15 @@
 /* An OpenAI chat request, read into what decoding needs. Pure; every mistake names its field.
  *
- * Understood: messages (text only), temperature, top_p, seed, max_tokens,
- * max_completion_tokens, stop, frequency_penalty, presence_penalty, logit_bias, n (1), stream,
- * stream_options.include_usage, and beyond OpenAI's min_p, top_k, repeat_penalty, ignore_eos.
- * Refused by name, because leaving it out would change the answer: tools, functions, a
- * response_format but text, logprobs, n > 1, content that is not text, audio, grammars. Anything
- * else is a hint (user, metadata, store, reasoning_effort, …) and ignored, and so is
- * the model's name: whoever asks has found this engine. null is "not given". */
+ *   understood  messages (text), temperature, top_p, seed, max_tokens, max_completion_tokens, stop,
+ *               frequency_penalty, presence_penalty, logit_bias, n (1), stream,
+ *               stream_options.include_usage; beyond OpenAI's min_p, top_k, repeat_penalty,
+ *               ignore_eos
+ *   refused     what would change the answer: tools, functions, a response_format but text,
+ *               logprobs, n > 1, content that is not text, audio, grammars
+ *   ignored     everything else (user, metadata, store, reasoning_effort, …), and the model's name:
+ *               whoever asks has found this engine
+ *
+ * null is "not given". */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_REQUEST_H
 #define WEIR_MODEL_LOCAL_ENGINE_REQUEST_H
 

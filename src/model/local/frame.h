@@ -5,18 +5,20 @@
  *   │ length │ kind │ 0    │ 0   │ id         │ payload …   │   little-endian
  *   └────────┴──────┴──────┴─────┴────────────┴─────────────┘
  *   length   of the payload; each kind has a maximum (frame_payload_max)
- *   id       of the use that it is about, chosen by the gateway, unique on its socket; 0: the
- * engine
+ *   id       of the use it is about, chosen by the gateway, unique on its socket; 0: the engine
  *
- * to the engine    START   the request's JSON body
- *                  CANCEL  -
- *                  WINDOW  u32: so many more bytes of BODY may come (beyond FRAME_WINDOW_BYTES at
- * START) from the engine  READY   JSON facts about the loaded model, once FAILED  text: it could
- * not be loaded; the engine ends HEAD    u16 status, u16 0, u32 Retry-After in ms (FRAME_NO_RETRY:
- * none), content type BODY    bytes of the answer END     -
+ *   to the engine    START   the request's JSON body
+ *                    CANCEL  -
+ *                    WINDOW  u32: so many bytes more than FRAME_WINDOW_BYTES of BODY may come
+ *   from the engine  READY   JSON facts about the loaded model, once
+ *                    FAILED  text: it could not be loaded; the engine ends
+ *                    HEAD    u16 status, u16 0, u32 Retry-After in ms or FRAME_NO_RETRY, content
+ *                            type
+ *                    BODY    bytes of the answer
+ *                    END     -
  *
  * 1. A reader accepts the kinds of its direction only. What breaks a rule above is ERR_PROTOCOL,
- * and the socket is closed: an engine that misbehaves is killed.
+ *    and the socket is closed: an engine that misbehaves is killed.
  * 2. After CANCEL the engine may still send what was under way, then never mentions the id again.
  *    An id is never used twice.
  * 3. Pure: no system calls. One reader, one thread. */

@@ -67,7 +67,6 @@ struct scan {
     const char *dir;
 };
 
-/* Under the lock. */
 static void scan_found(void *arg, struct str file, bool is_dir)
 {
     struct scan *scan = arg;
@@ -82,52 +81,65 @@ static void scan_found(void *arg, struct str file, bool is_dir)
     if (path.error != ERR_OK || os_fs_stat(os_fs_machine(), buf_cstr(&path), &info) != ERR_OK ||
         info.is_dir)
         return;
+    uint64_t bytes = file_bytes(buf_cstr(&path), info.size_bytes);
     struct local_model *m = find(scan->models, name);
     if (!m)
         m = add(scan->models, name);
     if (!m)
         return;
+    os_mutex_lock(&scan->models->lock);
     if (!m->path || !str_eq(str_from_c(m->path), buf_str(&path))) {
         mem_free(m->path);
         m->path = mem_strdup(path.ptr, path.len);
     }
-    m->gone = false;
-    m->size_bytes = file_bytes(m->path, info.size_bytes);
+    m->size_bytes = bytes;
     m->modified_ms = info.modified_ms;
+    m->seen = true;
+    atomic_store(&m->gone, false);
+    os_mutex_unlock(&scan->models->lock);
+}
+
+/* The folder's path as it is now; the caller frees it. */
+static char *folder(struct local_models *models)
+{
+    os_mutex_lock(&models->lock);
+    char *dir = mem_strdup(models->options.dir.ptr, models->options.dir.len);
+    os_mutex_unlock(&models->lock);
+    return dir;
 }
 
 void local_models_scan(struct local_models *models)
 {
-    os_mutex_lock(&models->lock);
+    os_mutex_lock(&models->scanning);
+    char *dir = folder(models);
+    struct scan scan = {models, dir};
     atomic_store(&models->scanned_us, os_now_us());
     size_t count = atomic_load(&models->model_count);
     for (size_t i = 0; i < count; i++)
-        models->models[i]->gone = true;
-    struct scan scan = {models, models->options.dir.ptr};
+        models->models[i]->seen = false;
     /* A folder that is not there holds no models. */
     enum err ignored = os_fs_list(os_fs_machine(), scan.dir, scan_found, &scan);
     (void)ignored;
-    os_mutex_unlock(&models->lock);
+    for (size_t i = 0; i < count; i++)
+        if (!models->models[i]->seen)
+            atomic_store(&models->models[i]->gone, true);
+    mem_free(dir);
+    os_mutex_unlock(&models->scanning);
 }
 
-static bool is_here(struct local_models *models, struct local_model *m)
+static bool is_here(const struct local_model *m)
 {
-    if (!m)
-        return false;
-    os_mutex_lock(&models->lock);
-    bool here = !m->gone;
-    os_mutex_unlock(&models->lock);
-    return here;
+    return m && !atomic_load(&m->gone);
 }
 
 struct local_model *local_model_of(struct local_models *models, struct str name)
 {
     struct local_model *m = find(models, name);
-    if (!is_here(models, m) && os_now_us() - atomic_load(&models->scanned_us) > SCAN_PAUSE_US) {
+    if (!is_here(m) && os_now_us() - atomic_load(&models->scanned_us) > SCAN_PAUSE_US) {
         local_models_scan(models);
         m = find(models, name);
     }
-    return is_here(models, m) ? m : NULL;
+    return is_here(m) ? m : NULL;
 }
 
 /* ---- Life ---- */
@@ -161,6 +173,7 @@ enum err local_models_open(const struct local_options *options, struct local_mod
     if (options->loop_count == 0 || options->loop_count > LOCAL_LOOPS_MAX)
         return ERR_INVALID;
     struct local_models *models = NEW(struct local_models);
+    os_mutex_init(&models->scanning);
     os_mutex_init(&models->lock);
     models->options = *options;
     take_options(&models->options, options);
@@ -229,6 +242,7 @@ void local_models_free(struct local_models *models)
     free_copy(models->options.lib_dir);
     free_copy(models->options.program);
     os_mutex_release(&models->lock);
+    os_mutex_release(&models->scanning);
     mem_free(models->orphans);
     mem_free(models->loops);
     mem_free(models);
@@ -268,7 +282,7 @@ size_t local_models_list(struct local_models *models, struct local_model_info *r
     os_mutex_lock(&models->lock);
     size_t count = atomic_load(&models->model_count);
     for (size_t i = 0; i < count; i++)
-        if (!models->models[i]->gone)
+        if (is_here(models->models[i]))
             here[here_count++] = models->models[i];
     qsort(here, here_count, sizeof *here, compare_names);
     for (size_t i = 0; i < here_count && i < max; i++)

@@ -1,5 +1,4 @@
-/* Models that run inside Weir: GGUF files in a folder, each decoded by an engine process of its
- * own.
+/* Models inside Weir: GGUF files in a folder, each decoded by an engine process of its own.
  *
  *   loop 0 ──┐                         ┌─ socket ─┐
  *   loop 1 ──┼─ registry of models ──> │  weir engine (one per loaded model, llama.cpp)
@@ -7,15 +6,14 @@
  *
  * 1. Nothing that a model file or a prompt can do reaches this process: it only moves bytes between
  *    a socket and a caller (docs/internals/engine.md has the protocol).
- * 2. An engine is started at the first use of its model, on the first loop, and stays until memory
- * is wanted for another model, its file goes, or it dies. What dies is started again at the next
- * use, after a pause that doubles from LOCAL_RETRY_MIN_MS to LOCAL_RETRY_MAX_MS.
+ * 2. An engine is started at the first use of its model, by the first loop, and stays until its
+ *    memory is wanted for another model or it dies. What dies is started again at the next use,
+ *    after a pause that doubles from LOCAL_RETRY_MIN_MS to LOCAL_RETRY_MAX_MS.
  * 3. Loaded together, models stay under options.memory_bytes: the idle one whose last use is oldest
- *    leaves first; when none is idle, or the model alone is too large, the call gets 503 with the
- * numbers.
+ *    leaves first; when none is idle, or the model alone is too large, calls get 503 with numbers.
  * 4. A refusal (404, 413, 429, 503, and all that the engine refuses) is an answer in OpenAI's form:
- *    on_head, on_body, on_end. on_fail is a deadline that passed (ERR_TIMEOUT) or an engine that
- * died after its head (ERR_RESET). */
+ *    on_head, on_body, on_end. on_fail is a deadline that passed (ERR_TIMEOUT), an engine that died
+ *    after its head (ERR_RESET), or the server's end (ERR_CLOSED). */
 #ifndef WEIR_MODEL_LOCAL_LOCAL_H
 #define WEIR_MODEL_LOCAL_LOCAL_H
 

@@ -367,7 +367,7 @@ static void try_start(struct local_model *m)
     if (m->engine || !m->wanted || m->models->loops[0].stopped)
         return;
     os_mutex_lock(&m->models->lock);
-    bool gone = m->gone;
+    bool gone = atomic_load(&m->gone);
     char reason[LOCAL_TEXT_BYTES];
     snprintf(reason, sizeof reason, "%s", m->reason);
     os_mutex_unlock(&m->models->lock);

@@ -13,11 +13,12 @@
  *                   socket closed: NONE; uses that had an engine end, those that wait ask again
  *
  * Shared between loops, and how:
- *   models->lock        names, sizes, reasons of the registry; the mail of links. Held for a few
- *                       instructions, or for reading the folder; never while another lock is taken.
- *   model->uses         an engine is unloaded by the exchange of 0 for LOCAL_LEAVING, so only while
- *                       nobody uses it; a loop that counts its use then sees that the engine goes.
- *   everything else of a link and a use belongs to its loop, of an engine to the first loop. */
+ *   models->scanning  one thread reads the folder, and adds models; held while the disk works
+ *   models->lock      below it: paths, sizes, reasons, mail; held for some instructions
+ *                     (starting a use takes neither)
+ *   model->uses       an engine is unloaded by the exchange of 0 for LOCAL_LEAVING, so only while
+ *                     nobody uses it; a loop that counts its use then sees that the engine goes
+ * Everything else of a link and a use belongs to its loop, of an engine to the first loop. */
 #ifndef WEIR_MODEL_LOCAL_LOCAL_INT_H
 #define WEIR_MODEL_LOCAL_LOCAL_INT_H
 
@@ -60,8 +61,10 @@ struct local_model {
     atomic_int state; /* enum local_state */
     atomic_ullong last_use_us;
 
+    atomic_bool gone; /* its file is not there (any more) */
+    bool seen;        /* under models->scanning */
+
     /* Under models->lock. */
-    bool gone; /* its file is not there (any more) */
     uint64_t size_bytes;
     int64_t modified_ms;
     char reason[LOCAL_TEXT_BYTES];
@@ -118,6 +121,7 @@ struct local_loop {
 };
 
 struct local_models {
+    struct os_mutex scanning;
     struct os_mutex lock;
     struct local_options options; /* dir, program, lib_dir: copies. Under lock. */
     struct local_loop *loops;

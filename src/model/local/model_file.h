@@ -2,9 +2,10 @@
  * every count and length held against the file's size: a damaged, cut or hostile header is an error
  * with the place and the numbers, never memory that is not there.
  *
- *   magic "GGUF" │ u32 version │ u64 tensors │ u64 pairs │ pairs… │ tensor infos… │ pad │ tensor
- * data pair:        string key │ u32 type │ value           string: u64 length │ bytes tensor info:
- * string name │ u32 dimensions │ u64 each │ u32 type │ u64 offset into the data
+ *   "GGUF" │ u32 version │ u64 tensors │ u64 pairs │ pairs… │ infos… │ pad │ tensor data
+ *
+ *   pair:    string key │ u32 type │ value              string: u64 length │ bytes
+ *   info:    string name │ u32 dimensions │ u64 each │ u32 type │ u64 offset into the data
  *
  * Source: ggml/docs/gguf.md of ggml. Versions 2 and 3, little-endian. */
 #ifndef WEIR_MODEL_LOCAL_MODEL_FILE_H

@@ -1,7 +1,7 @@
 /* Choosing the next token: llama.cpp's samplers, put together from a request's parameters.
  *
- *   logit_bias ─> penalties ─> top_k ─> top_p ─> min_p ─> temperature ─> draw        temperature >
- * 0 logit_bias ─> penalties ─> the likeliest                                          temperature 0
+ *   logit_bias ─> penalties ─> top_k ─> top_p ─> min_p ─> temperature ─> draw
+ *   logit_bias ─> penalties ─> the likeliest                               (temperature 0)
  *
  * Penalties look at what was generated, not at the prompt, as OpenAI's do. A draw depends on the
  * logits, the seed and how many were drawn before: not on other requests, the clock or the
