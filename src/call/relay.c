@@ -376,34 +376,47 @@ static const char *failure_name(enum err error, enum model_phase phase)
     }
 }
 
+/* What an upstream did wrong, never what a client did: an answer that ends early is a lost
+ * connection, one that is too large is against the protocol. */
+static enum err kind_of(enum err error)
+{
+    switch (error) {
+    case ERR_TRUNCATED: return ERR_RESET;
+    case ERR_TOO_LARGE:
+    case ERR_INVALID: return ERR_PROTOCOL;
+    default: return error;
+    }
+}
+
 void call_relay_fail(struct call *c, enum err error, enum model_phase phase, struct str detail)
 {
+    enum err kind = kind_of(error);
     struct call_attempt *a = call_attempt_now(c);
     loop_timer_stop(&c->tail_timer);
     if (c->phase == CALL_STREAMING && c->stream.done) {
         stream_end(c);
         return;
     }
-    openai_problem_set(&a->why, openai_error_type(error), NULL, openai_error_code(error), "%.*s",
+    openai_problem_set(&a->why, openai_error_type(kind), NULL, openai_error_code(kind), "%.*s",
                        STR_ARG(detail));
     if (!c->content) {
         /* An error's status is known even if its body is not whole. */
         if (c->phase == CALL_COLLECTING)
             collected_end(c);
         else
-            call_attempt_failed(c, error, failure_name(error, phase));
+            call_attempt_failed(c, kind, failure_name(error, phase));
         return;
     }
     a->error = failure_name(error, phase);
-    openai_problem_set(&c->problem, openai_error_type(error), NULL, openai_error_code(error),
+    openai_problem_set(&c->problem, openai_error_type(kind), NULL, openai_error_code(kind),
                        "'%.*s' broke off its answer: %s; call %s", STR_ARG(a->target->name),
-                       err_text(error), c->id);
+                       err_text(kind), c->id);
     if (c->phase == CALL_STREAMING)
         break_off(c);
     else if (c->head_sent)
         call_finish(c, CALL_ERROR, c->status); /* cut, see call_relay_release */
     else
-        call_finish_problem(c, CALL_ERROR, call_status_of(error));
+        call_finish_problem(c, CALL_ERROR, call_status_of(kind));
 }
 
 /* ---- Release ---- */

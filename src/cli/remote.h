@@ -10,6 +10,7 @@
 struct remote {
     struct str url; /* --url, else WEIR_URL, else REMOTE_URL_DEFAULT */
     struct str key; /* --key, else WEIR_KEY; a secret */
+    struct str ca;  /* --ca: certificates to trust instead of the system's */
 };
 
 /* The options that every such command has; put them into its table. */

@@ -32,6 +32,22 @@ struct openai_use {
     struct model_timing timing;
 };
 
+/* An HTTP date (RFC 9110 §5.6.7, the form that is to be sent), as milliseconds from now. */
+static int64_t until_date_ms(struct str date)
+{
+    char text[32];
+    struct tm tm = {.tm_sec = 0};
+    if (date.len >= sizeof text)
+        return -1;
+    memcpy(text, date.ptr, date.len);
+    text[date.len] = 0;
+    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    if (!end || *end)
+        return -1;
+    int64_t ms = (int64_t)timegm(&tm) * 1000 - os_wall_us() / 1000;
+    return ms < 0 ? 0 : ms;
+}
+
 static int64_t retry_after_ms(const struct http_headers *headers)
 {
     uint64_t number;
@@ -41,7 +57,7 @@ static int64_t retry_after_ms(const struct http_headers *headers)
         return (int64_t)number;
     if (str_to_u64(seconds, &number) == ERR_OK && number < 86400)
         return (int64_t)number * 1000;
-    return -1;
+    return seconds.len ? until_date_ms(seconds) : -1;
 }
 
 static void take_timing(struct openai_use *u)

@@ -30,6 +30,8 @@ static void on_head(struct http_fetch *fetch, const struct http_response *respon
     run->response.status = response->status;
     buf_append_str(&run->response.content_type,
                    http_headers_get(&response->headers, STR("content-type")));
+    if (run->request->on_head)
+        run->request->on_head(response, run->request->arg);
 }
 
 static void on_body(struct http_fetch *fetch, struct str bytes, void *arg)

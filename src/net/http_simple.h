@@ -21,6 +21,8 @@ struct http_simple_request {
     struct http_timeouts timeouts;
     bool no_proxy; /* else HTTP_PROXY and the like are heeded */
 
+    /* The head as it comes; may be NULL. */
+    void (*on_head)(const struct http_response *response, void *arg);
     /* Called with each piece of the body as it comes, instead of collecting it; returning false
      * ends the request, successfully. NULL: collect. */
     bool (*on_body)(int status, struct str bytes, void *arg);

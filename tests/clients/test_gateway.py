@@ -245,6 +245,12 @@ def test_retry_after_is_waited_for_when_it_fits(weir, mock):
     assert answer.status_code == 200 and time.monotonic() - begun >= 0.99
 
 
+def test_retry_after_may_be_a_date(weir, mock):
+    httpx.put(mock.url + "/mock/faults", content="429-date*1")
+    begun = time.monotonic()
+    assert weir.post({"model": "mock/w", "messages": SAY}).status_code == 200 and time.monotonic() - begun >= 0.9
+
+
 def test_nobody_there_is_502_with_both_attempts(weir):
     answer = weir.post({"model": "hopeless", "messages": SAY})
     assert answer.status_code == 502
@@ -292,7 +298,7 @@ def test_a_stream_that_breaks_says_so(weir, fault):
 @pytest.mark.parametrize("fault", ["reset-mid-body", "close-mid-body"])
 def test_half_an_answer_is_an_error(weir, fault):
     response = weir.post({"model": "mock/fault-" + fault, "messages": SAY})
-    assert response.status_code == 502
+    assert response.status_code == 502 and response.json()["error"]["type"] == "upstream_error"
     record = weir.record_of(response)
     assert (record["outcome"], record["status"]) == ("error", 502)
 
