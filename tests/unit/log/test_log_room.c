@@ -41,13 +41,11 @@ static void the_folder_never_outgrows_its_quota(void **state)
                                  open_part(log, "kept", &keep)};
     uint64_t used = 0;
     uint64_t quota = 0;
-    uint64_t appended = 0;
     uint64_t rejected = 0;
     for (uint64_t n = 0; n < 9000; n++) {
         struct log_part *part = parts[n % 40 == 0 ? 2 : n % 2];
         int64_t offset = append_numbered(part, n, 500 + n % 3000, LOG_ACK_WRITE);
         assert_true(offset >= 0 || offset == -ERR_QUOTA);
-        appended += offset >= 0;
         rejected += offset < 0;
         if (n % 100 == 0)
             assert_true(taken(&f) <= LOG_QUOTA_MIN_BYTES);
