@@ -60,7 +60,8 @@ static enum err start_offset(struct records_work *w, int64_t *ret_offset)
     int64_t timestamp_ms;
     if (w->from >= 0) {
         *ret_offset = w->from;
-        return ERR_OK;
+        bool there = w->from >= log_part_start(w->part) && w->from <= log_part_end(w->part);
+        return there ? ERR_OK : ERR_OUT_OF_RANGE;
     }
     return log_find_time(w->part, w->from_ms, ret_offset, &timestamp_ms);
 }
@@ -260,6 +261,8 @@ void api_topic(struct api_request *r)
 
 struct write_work {
     struct api_request *r;
+    struct str name;
+    struct log_topic *topic;
     struct log_append append;
     struct loop_task task;
 };
@@ -290,28 +293,62 @@ static void on_written(struct log_append *first)
     }
 }
 
-/* The body is the value; ?key= is the key. Weir's own topics are not written by hand. */
-void api_topic_write(struct api_request *r)
+static void append_record(struct write_work *w)
 {
-    bool records;
-    struct log_topic *topic = find_topic(r, &records);
-    if (!topic)
-        return;
-    if (str_starts(log_topic_name(topic), STR("weir."))) {
-        api_error(r->x, 403, ERR_ACCESS, "topic", "topic '%.*s' is written by Weir alone",
-                  STR_ARG(log_topic_name(topic)));
-        return;
-    }
-    struct write_work *w = ARENA_NEW(r->x->arena, struct write_work);
-    struct str key = api_query(r->x, STR("key"));
+    struct http_exchange *x = w->r->x;
     struct log_record record = {
-        .timestamp_ms = -1, .key = key, .value = &r->x->body, .value_parts = 1};
-    w->r = r;
-    w->append = (struct log_append){.done = on_written, .owner = w};
-    loop_task_init(&w->task, answer_write, w);
-    enum err err = log_append(log_topic_part(topic, 0), &record, &w->append);
+        .timestamp_ms = -1, .key = api_query(x, STR("key")), .value = &x->body, .value_parts = 1};
+    enum err err = log_append(log_topic_part(w->topic, 0), &record, &w->append);
     if (err != ERR_OK) {
         w->append.error = err;
         answer_write(w);
     }
+}
+
+/* Making a topic waits for the disk. */
+static void make_topic(void *arg)
+{
+    struct write_work *w = arg;
+    w->append.error = log_topic_open(gateway_log(w->r->api->gateway), w->name,
+                                     &LOG_TOPIC_CONFIG_DEFAULT, &w->topic);
+}
+
+static void topic_made(void *arg)
+{
+    struct write_work *w = arg;
+    if (w->append.error == ERR_OK)
+        append_record(w);
+    else
+        answer_write(w);
+}
+
+/* The body is the value; ?key= is the key. A topic that is not there is made. Weir's own topics are
+ * not written by hand. */
+void api_topic_write(struct api_request *r)
+{
+    struct http_exchange *x = r->x;
+    struct str rest = r->rest;
+    struct str name = api_decode(x->arena, str_split(&rest, '/'));
+    if (!str_eq(rest, STR("records")) || !log_topic_name_valid(name)) {
+        api_error(
+            x, 404, ERR_NOT_FOUND, "topic",
+            "write to /api/v1/topics/NAME/records, where NAME is 1 to %d of A-Z a-z 0-9 . _ -",
+            LOG_TOPIC_NAME_MAX);
+        return;
+    }
+    if (str_starts(name, STR("weir."))) {
+        api_error(x, 403, ERR_ACCESS, "topic", "topic '%.*s' is written by Weir alone",
+                  STR_ARG(name));
+        return;
+    }
+    struct write_work *w = ARENA_NEW(x->arena, struct write_work);
+    w->r = r;
+    w->name = name;
+    w->append = (struct log_append){.done = on_written, .owner = w};
+    loop_task_init(&w->task, answer_write, w);
+    w->topic = log_topic_find(gateway_log(r->api->gateway), name);
+    if (w->topic)
+        append_record(w);
+    else
+        work_start(x->loop, make_topic, topic_made, w);
 }

@@ -350,6 +350,15 @@ MUST_CHECK enum err log_part_verify(struct log_part *part,
                                     void (*found)(void *arg, const struct log_damage *damage),
                                     void *arg);
 
+/* Read one .log file, of an open log or of none: batch() for every good batch, damage() for the
+ * rest (part is NULL, segment what the file's name says, or 0). Either may be NULL. ERR_NOT_FOUND,
+ * ERR_IO, … */
+MUST_CHECK enum err
+log_file_scan(const char *path,
+              void (*batch)(void *arg, uint64_t position, const struct batch_header *header,
+                            struct str bytes),
+              void (*damage)(void *arg, const struct log_damage *damage), void *arg);
+
 /* The wheel, in manual mode ------------------------------------------------------------------ */
 
 /* One round of retention, quota headroom, rolling by age. The log's own thread does it every few

@@ -129,3 +129,40 @@ enum err log_part_verify(struct log_part *part,
     log_part_segments_release(segments, count);
     return error;
 }
+
+/* A file by itself
+ * --------------------------------------------------------------------------------- */
+
+static int64_t base_of(const char *path)
+{
+    struct str name = str_from_c(path);
+    uint64_t base = 0;
+    for (ptrdiff_t slash; (slash = str_index(name, '/')) >= 0;)
+        name = str_skip(name, (size_t)slash + 1);
+    bool named = str_to_u64(str_take(name, 20), &base) == ERR_OK && base <= INT64_MAX;
+    return named ? (int64_t)base : 0;
+}
+
+enum err log_file_scan(const char *path,
+                       void (*batch)(void *arg, uint64_t position,
+                                     const struct batch_header *header, struct str bytes),
+                       void (*damage)(void *arg, const struct log_damage *damage), void *arg)
+{
+    struct os_file *file = NULL;
+    struct log_scan scan;
+    uint64_t size = 0;
+    TRY(os_file_open(os_fs_machine(), path, 0, &file));
+    log_scan_init(&scan, base_of(path));
+    enum err error = os_file_size(file, &size);
+    if (error == ERR_OK)
+        error = log_scan_file(&scan, file, size, INT64_MAX, batch, arg);
+    for (size_t i = 0; damage && i < scan.holes.count; i++) {
+        const struct log_hole *h = &scan.holes.items[i];
+        struct log_damage found = {NULL,      scan.base,      h->position, h->end - h->position,
+                                   h->offset, h->next_offset, h->reason};
+        damage(arg, &found);
+    }
+    log_scan_release(&scan);
+    os_file_close(file);
+    return error;
+}
