@@ -224,6 +224,10 @@ MUST_CHECK enum err log_reader_header(struct log_reader *r, uint64_t position,
 /* The whole batch, CRC checked. */
 MUST_CHECK enum err log_reader_batch(struct log_reader *r, uint64_t position,
                                      struct batch_header *ret_header, struct str *ret_bytes);
+/* Can the batch at position have this base offset? min_offset: the end of what stands before it;
+ * max_offset: where others' begin. */
+bool log_reader_fits(struct log_reader *r, uint64_t position, const struct batch_header *h,
+                     int64_t min_offset, int64_t max_offset);
 /* ERR_IO and the like, as opposed to bytes that are no batch. */
 bool log_error_is_damage(enum err error);
 /* The first position from `from` on where a whole batch with min <= base offset < max starts.

@@ -24,7 +24,7 @@ enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t min_o
             continue;
         }
         enum err error = log_reader_header(r, *position, ret_header);
-        if (error == ERR_OK && ret_header->base_offset < min_offset)
+        if (error == ERR_OK && !log_reader_fits(r, *position, ret_header, min_offset, f->next_base))
             error = ERR_CORRUPT;
         if (log_error_is_damage(error)) {
             TRY(step_over(f, position));
@@ -63,28 +63,29 @@ static void good_end(const struct log_found *f, uint64_t position, struct log_ra
     range->next_offset = hole.next_offset >= 0 ? hole.next_offset : f->next_base;
 }
 
-/* The last batch boundary at or below limit, behind the first batch. */
-static enum err boundary(struct log_found *f, struct log_reader *r, uint64_t first_end,
-                         uint64_t limit, uint64_t *ret_end, int64_t *ret_next_offset)
+/* The last batch boundary at or below limit, behind the first batch, which ends at *end and before
+ * *next_offset. */
+static enum err boundary(struct log_found *f, struct log_reader *r, uint64_t limit, uint64_t *end,
+                         int64_t *next_offset)
 {
     struct log_place place;
     struct batch_header h;
-    uint64_t at = first_end;
     TRY(log_segment_find_position(f->segment, limit, &place));
-    if (place.position > at)
-        at = place.position;
-    for (;;) {
-        enum err error = log_reader_header(r, at, &h);
-        if (log_error_is_damage(error))
-            return ERR_NOT_FOUND; /* the whole good part is found some other way */
-        TRY(error);
-        if (at + h.size_bytes > limit)
-            break;
-        at += h.size_bytes;
+    if (place.position > *end) {
+        TRY(log_reader_header(r, place.position, &h));
+        *end = place.position;
+        *next_offset = h.base_offset;
     }
-    *ret_end = at;
-    *ret_next_offset = h.base_offset;
-    return ERR_OK;
+    for (;;) {
+        enum err error = log_reader_header(r, *end, &h);
+        if (error != ERR_OK && !log_error_is_damage(error))
+            return error;
+        if (error != ERR_OK || *end + h.size_bytes > limit ||
+            !log_reader_fits(r, *end, &h, *next_offset, f->next_base))
+            return ERR_OK; /* damage is met by the next read, which begins with it */
+        *end += h.size_bytes;
+        *next_offset = batch_last_offset(&h) + 1;
+    }
 }
 
 static enum err read_found(struct log_found *f, struct log_reader *r, int64_t offset,
@@ -98,13 +99,9 @@ static enum err read_found(struct log_found *f, struct log_reader *r, int64_t of
     uint64_t first_end = position + h.size_bytes;
     if (end - position > max_bytes && first_end < end) {
         uint64_t limit = position + max_bytes > first_end ? position + max_bytes : first_end;
-        enum err error = boundary(f, r, first_end, limit, &end, &range->next_offset);
-        if (error == ERR_NOT_FOUND) { /* one batch is always right */
-            end = first_end;
-            range->next_offset = batch_last_offset(&h) + 1;
-            error = ERR_OK;
-        }
-        TRY(error);
+        end = first_end;
+        range->next_offset = batch_last_offset(&h) + 1;
+        TRY(boundary(f, r, limit, &end, &range->next_offset));
     }
     range->position = position;
     range->length = end - position;

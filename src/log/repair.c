@@ -415,11 +415,11 @@ enum err log_segment_examine(struct log_segment *s)
     struct log_part *part = s->part;
     struct log_scan scan;
     struct os_file *file = NULL;
-    int64_t next_base = INT64_MAX;
     os_mutex_lock(&part->view_lock);
+    int64_t next_base = part->end_offset;
     uint64_t visible = s->visible;
     for (size_t i = 0; i + 1 < part->segment_count; i++)
-        if (part->segments[i] == s)
+        if (part->segments[i] == s && part->segments[i + 1]->base_offset < next_base)
             next_base = part->segments[i + 1]->base_offset;
     os_mutex_unlock(&part->view_lock);
     TRY(log_segment_hold(s, &file));

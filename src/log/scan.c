@@ -97,6 +97,25 @@ enum err log_reader_batch(struct log_reader *r, uint64_t position, struct batch_
     return ERR_OK;
 }
 
+/* The base offset is outside of the checksum, so it is held against its neighbours: a batch may
+ * leave a gap before it, but not one that it would fill itself, or that the batch behind it would
+ * stand in. */
+bool log_reader_fits(struct log_reader *r, uint64_t position, const struct batch_header *h,
+                     int64_t min_offset, int64_t max_offset)
+{
+    struct batch_header next;
+    uint64_t end = position + h->size_bytes;
+    if (h->base_offset < min_offset || batch_last_offset(h) >= max_offset)
+        return false;
+    if (h->base_offset == min_offset)
+        return true;
+    if (end >= r->limit)
+        return min_offset + h->last_offset_delta + 1 != max_offset;
+    if (log_reader_header(r, end, &next) != ERR_OK)
+        return true;
+    return next.base_offset > batch_last_offset(h) || next.base_offset < min_offset;
+}
+
 bool log_error_is_damage(enum err error)
 {
     return error == ERR_CORRUPT || error == ERR_TRUNCATED || error == ERR_UNSUPPORTED;
@@ -206,13 +225,6 @@ static enum err scan_hole(struct log_reader *r, struct log_scan *scan, uint64_t 
     return ERR_OK;
 }
 
-static bool belongs(const struct batch_header *h, int64_t base, int64_t next_offset,
-                    int64_t max_offset)
-{
-    return h->base_offset >= next_offset && batch_last_offset(h) < max_offset &&
-           batch_last_offset(h) - base <= INT32_MAX;
-}
-
 void log_scan_init(struct log_scan *scan, int64_t base)
 {
     *scan = (struct log_scan){.base = base, .next_offset = base};
@@ -228,8 +240,12 @@ enum err log_scan_file(struct log_scan *scan, struct os_file *file, uint64_t siz
         struct batch_header h;
         struct str bytes;
         error = log_reader_batch(&r, at, &h, &bytes);
-        const char *reason = error == ERR_OK ? "offsets out of order" : reason_of(error);
-        if (error == ERR_OK && belongs(&h, scan->base, scan->next_offset, max_offset)) {
+        const char *reason = error == ERR_OK ? "offset does not fit its place" : reason_of(error);
+        bool good = error == ERR_OK && batch_last_offset(&h) - scan->base <= INT32_MAX &&
+                    log_reader_fits(&r, at, &h, scan->next_offset, max_offset);
+        if (good && each) /* the window may have moved */
+            good = (error = log_reader_batch(&r, at, &h, &bytes)) == ERR_OK;
+        if (good) {
             log_index_add(&scan->index, scan->base, &h, at);
             scan->next_offset = batch_last_offset(&h) + 1;
             if (each)

@@ -289,6 +289,39 @@ static void indexes_are_made_again(void **state)
     folder_remove(&f);
 }
 
+/* No checksum covers a batch's base offset: its neighbours tell that it is wrong. */
+static void a_wrong_offset_is_damage(void **state)
+{
+    (void)state;
+    for (int raised = 0; raised < 2; raised++) {
+        struct folder f = make_log();
+        struct noted noted = {.count = 0};
+        struct log_options options = {
+            .dir = f.path, .manual = true, .report = note_report, .arg = &noted};
+        char path[400];
+        struct batch_header h;
+        struct buf bytes BUF_AUTO;
+        buf_init(&bytes, 1 << 20);
+        nth_file(&f, ".log", 1, path);
+        assert_int_equal(os_fs_read_file(os_fs_machine(), path, &bytes), ERR_OK);
+        assert_int_equal(batch_header_read(buf_str(&bytes), &h), ERR_OK);
+        long at = (long)(5 * h.size_bytes); /* all records have one size there */
+        write_at(path, at + 5, raised ? "\x01" : "\0\0\0", raised ? 1 : 3);
+        struct log *log = open_log(&options);
+        struct log_part *part = open_part(log, "t", &plain);
+        assert_int_equal(damages(part), 1);
+        assert_int_equal(read_forward(part, 0, NULL, NULL), RECORDS - 1);
+        assert_int_equal(read_backward(part, RECORDS, NULL), RECORDS - 1);
+        assert_true(was_noted(&noted, "reason=\"offset does not fit its place\""));
+        assert_int_equal(noted.count, 1);
+        log_maintain(log);
+        assert_int_equal(damages(part), 0);
+        assert_int_equal(read_forward(part, 0, NULL, NULL), RECORDS - 1);
+        log_close(log);
+        folder_remove(&f);
+    }
+}
+
 static void a_lost_marker_costs_only_reading(void **state)
 {
     (void)state;
@@ -338,6 +371,7 @@ int main(void)
         cmocka_unit_test(damage_is_set_aside_at_the_open),
         cmocka_unit_test(a_segment_that_is_all_damage_keeps_its_place),
         cmocka_unit_test(indexes_are_made_again),
+        cmocka_unit_test(a_wrong_offset_is_damage),
         cmocka_unit_test(a_lost_marker_costs_only_reading),
         cmocka_unit_test(lost_offsets_are_not_given_out_again),
     };
