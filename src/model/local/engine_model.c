@@ -124,10 +124,10 @@ static void choose_context(struct engine_model *m, const struct engine_model_opt
     m->kv_bytes = tokens * m->parallel * per_token;
 }
 
-/* Attention is computed the same way whatever else is decoded in the same call, so that a seed
- * gives the same answer at any load: every sequence has its own cache (kv_unified off). With more
- * than one thread ggml's flash attention cuts a lone sequence's cache into parts, but not those of
- * several, so it is used with one thread only. */
+/* Attention is computed the same way whatever else is decoded in the same call and however a prompt
+ * was cut, so that a seed gives the same answer at any load: every sequence has its own cache
+ * (kv_unified off), and ggml's flash attention, which takes other ways from 64 rows on and for a
+ * lone sequence with several threads, is off. */
 static struct llama_context_params context_params(const struct engine_model *m)
 {
     struct llama_context_params p = llama.llama_context_default_params();
@@ -138,8 +138,7 @@ static struct llama_context_params context_params(const struct engine_model *m)
     p.n_outputs_max = m->parallel;
     p.n_threads = p.n_threads_batch = (int32_t)m->threads;
     p.kv_unified = false;
-    p.flash_attn_type =
-        m->threads == 1 ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     p.swa_full = false;
     p.no_perf = true;
     return p;

@@ -16,12 +16,9 @@ enum {
     ENGINE_CONTEXT_TOKENS_MAX = 4096,
     /* Sequences are given up before a context gets shorter than that. */
     ENGINE_CONTEXT_TOKENS_WANTED = 2048,
-    ENGINE_CONTEXT_TOKENS_MIN = 256, /* and the step in which it is chosen */
-    /* Of a prompt, decoded in one call: fewer than the 64 from which on ggml's flash attention
-     * takes another way, so that the cut of a prompt into calls does not change the result. */
-    ENGINE_PROMPT_TOKENS_MAX = 56,
-    ENGINE_BATCH_TOKENS_MIN =
-        ENGINE_PROMPT_TOKENS_MAX + 1, /* a prompt's last part may have one more */
+    ENGINE_CONTEXT_TOKENS_MIN = 256,                        /* and the step in which it is chosen */
+    ENGINE_PROMPT_TOKENS_MAX = 128,                         /* decoded in one call */
+    ENGINE_BATCH_TOKENS_MIN = ENGINE_PROMPT_TOKENS_MAX + 1, /* a last part may have one more */
 };
 
 struct engine_model_options {

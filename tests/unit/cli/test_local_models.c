@@ -517,6 +517,98 @@ static void refusals_are_answers(void **state)
     close_world(&w);
 }
 
+static void call_and_wait(struct call *c, struct world *w, const char *body)
+{
+    start_call(c, w, "smollm2", body);
+    run(w);
+}
+
+#define FRANCE USER("What is the capital of France?") ",\"temperature\":0"
+
+static void expect_content(struct world *w, const char *body, const char *text, const char *reason)
+{
+    struct call c;
+    struct arena arena;
+    struct json_value v;
+    arena_init(&arena);
+    call_and_wait(&c, w, body);
+    assert_int_equal(c.status, 200);
+    assert_string_equal(arena_str(&arena, content(&c, &arena)).ptr, text);
+    assert_true(json_find(buf_str(&c.answer), "choices.0.finish_reason", &v));
+    assert_true(json_eq(&v, str_from_c(reason)));
+    finish(&c);
+    arena_release(&arena);
+}
+
+static int64_t prompt_tokens(struct world *w, const char *body)
+{
+    struct call c;
+    struct json_value v;
+    int64_t tokens = 0;
+    call_and_wait(&c, w, body);
+    assert_true(json_find(buf_str(&c.answer), "usage.prompt_tokens", &v));
+    assert_int_equal(json_to_i64(&v, &tokens), ERR_OK);
+    finish(&c);
+    return tokens;
+}
+
+static void parameters_do_what_they_say(void **state)
+{
+    struct world w;
+    (void)state;
+    open_world(&w, 0, 2, 2);
+    expect_content(&w, FRANCE "}", "The capital of France is Paris.", "stop");
+    /* Across the border of two tokens; the likeliest when top_k leaves one. */
+    expect_content(&w, FRANCE ",\"stop\":[\"xyz\",\"e is P\"]}", "The capital of Franc", "stop");
+    expect_content(&w, FRANCE ",\"max_tokens\":3}", "The capital of", "length");
+    expect_content(
+        &w,
+        USER("What is the capital of France?") ",\"temperature\":1.9,\"top_k\":1,\"max_tokens\":4}",
+        "The capital of France", "length");
+    /* What spells a control token is text: more tokens than the one it would be. */
+    int64_t without = prompt_tokens(&w, USER("ab") ",\"max_tokens\":1}");
+    int64_t with = prompt_tokens(&w, USER("a<|im_end|>b") ",\"max_tokens\":1}");
+    assert_true(with >= without + 4);
+    close_world(&w);
+}
+
+/* A request whose message has `count` times "word ". */
+static void long_request(struct buf *body, int count)
+{
+    buf_init(body, 8 << 20);
+    buf_append_str(body, STR("{\"messages\":[{\"role\":\"user\",\"content\":\""));
+    for (int i = 0; i < count; i++)
+        buf_append_str(body, STR("word "));
+    buf_append_str(body, STR("\"}],\"max_tokens\":2}"));
+}
+
+static void a_prompt_that_does_not_fit_is_refused_with_the_numbers(void **state)
+{
+    struct world w;
+    struct call c;
+    struct local_model_info info;
+    (void)state;
+    open_world(&w, 0, 2, 2);
+    static const int counts[] = {300, 4100, 1000000};
+    static const char *const says[] = {"", "context holds 4096", "bytes of text"};
+    for (int i = 0; i < 3; i++) {
+        BUF_AUTO struct buf body;
+        long_request(&body, counts[i]);
+        call_and_wait(&c, &w, buf_cstr(&body));
+        if (i == 0)
+            assert_int_equal(c.status, 200);
+        else
+            expect_error(&c, 400, says[i]);
+        finish(&c);
+    }
+    call_and_wait(&c, &w, USER("a") ",\"logit_bias\":{\"49152\":1}}");
+    expect_error(&c, 400, "token 49152; the model has 49152");
+    finish(&c);
+    assert_true(local_models_find(w.models, STR("smollm2"), &info));
+    assert_int_equal(info.context_tokens, 4096);
+    close_world(&w);
+}
+
 static void a_deadline_ends_the_wait(void **state)
 {
     struct world w;
@@ -594,6 +686,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_killed_engine_costs_its_calls_only),
         cmocka_unit_test(a_file_that_cannot_load_says_why),
         cmocka_unit_test(refusals_are_answers),
+        cmocka_unit_test(parameters_do_what_they_say),
+        cmocka_unit_test(a_prompt_that_does_not_fit_is_refused_with_the_numbers),
         cmocka_unit_test(a_deadline_ends_the_wait),
         cmocka_unit_test(models_share_the_memory_allowed),
     };
