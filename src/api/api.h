@@ -15,6 +15,8 @@ struct gateway;
 struct api *api_new(struct gateway *gateway);
 void api_free(struct api *api);
 struct http_handler api_handler(struct api *api);
+/* The listener whose connections /metrics counts; before the loops run. */
+void api_set_server(struct api *api, const struct http_server *server);
 /* GET /health says 503 from now on. Any thread. */
 void api_set_draining(struct api *api);
 

@@ -12,6 +12,7 @@
 
 struct api {
     struct gateway *gateway;
+    const struct http_server *server; /* NULL until it listens */
     atomic_bool draining;
     int64_t started_wall_us;
 };

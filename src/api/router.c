@@ -171,6 +171,11 @@ struct http_handler api_handler(struct api *api)
     return (struct http_handler){.on_headers = on_headers, .on_request = on_request, .arg = api};
 }
 
+void api_set_server(struct api *api, const struct http_server *server)
+{
+    api->server = server;
+}
+
 void api_set_draining(struct api *api)
 {
     atomic_store(&api->draining, true);

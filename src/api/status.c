@@ -87,12 +87,27 @@ static void log_metrics(struct buf *b, struct log *log)
     metric(b, "data_quota_bytes", "gauge", "Quota of the data folder; 0: none.", quota);
 }
 
+static void connection_metrics(struct buf *b, const struct http_server *server)
+{
+    struct http_server_stats s;
+    http_server_stats(server, &s);
+    metric(b, "http_connections", "gauge", "Connections open.", s.connections);
+    metric(b, "http_connections_total", "counter", "Connections accepted.", s.connections_total);
+    metric(b, "http_requests_total", "counter", "Requests begun.", s.exchanges_total);
+    metric(b, "http_bad_requests_total", "counter", "Requests that are not HTTP, or past a limit.",
+           s.bad_requests);
+    metric(b, "http_clients_gone_total", "counter",
+           "Clients that left before their answer was whole.", s.gone);
+}
+
 void api_metrics(struct api_request *r)
 {
     struct buf body BUF_AUTO;
     buf_init(&body, 1 << 20);
     call_metrics(&body, r->api->gateway);
     log_metrics(&body, gateway_log(r->api->gateway));
+    if (r->api->server)
+        connection_metrics(&body, r->api->server);
     http_respond(r->x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&body));
 }
 

@@ -244,7 +244,9 @@ static enum err open_server(struct serve *s, struct buf *detail)
         .handler = api_handler(s->api),
         .tls = s->tls,
     };
-    return http_server_open(s->loops, s->loop_count, &options, detail, &s->server);
+    TRY(http_server_open(s->loops, s->loop_count, &options, detail, &s->server));
+    api_set_server(s->api, s->server);
+    return ERR_OK;
 }
 
 static void run_loop(void *arg)

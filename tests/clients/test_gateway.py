@@ -456,6 +456,19 @@ def test_a_stream_finishes_while_draining():
         assert chunks[-1].choices[0].finish_reason
 
 
+def test_a_stream_that_outlasts_the_drain_is_broken_and_recorded():
+    with servers.start("mock", "--tokens", "8") as slow, \
+            gateway.serve({"providers": {"mock": provider(slow.url)}, "listen": {"drain": "1s"}}) as weir:
+        stream = weir.client().chat.completions.create(model="mock/fault-stall-mid-stream", messages=SAY, stream=True)
+        next(stream)
+        weir.server.process.terminate()
+        assert weir.server.process.wait(timeout=10) == 0
+        with pytest.raises((httpx.HTTPError, openai.APIError)):
+            list(stream)
+        rows = servers.run("call", "list", "--data", str(weir.data), "--json").stdout.splitlines()
+        assert [json.loads(row)["outcome"] for row in rows] == ["cancelled"]
+
+
 # ---- The log is full ----
 
 def test_a_full_log_refuses_or_serves_as_told(mock):

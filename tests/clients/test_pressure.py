@@ -67,3 +67,4 @@ def test_many_calls_leave_nothing_behind():
         assert rss_kib(weir.pid) - before < 2 << 10
         metrics = httpx.get(weir.url + "/metrics").text
         assert "weir_calls_open 0\n" in metrics
+        assert "weir_http_connections 1\n" in metrics, "the one that asks"
