@@ -183,6 +183,7 @@ static void names_remove(struct sim_fs *sim, struct names *names, const char *te
 
 static void names_set(struct sim_fs *sim, struct names *names, const char *text, struct node *node)
 {
+    ASSERT(node != NULL);
     node->refs++;
     names_remove(sim, names, text);
     names->items = mem_resize(names->items, (names->count + 1) * sizeof *names->items);
