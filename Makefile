@@ -167,8 +167,9 @@ lock: ## Write the lock files of tests/clients anew
 test: ## Run every test; STAGES='unit replay' runs some
 	@MAKE='$(MAKE)' tools/test $(STAGES)
 
-unit: $(C_TESTS) $(OUT)/lib/llama models ## Build and run the C tests (MODE=asan or tsan for sanitizers, T=name for one)
-	@tools/run-tests $(if $(T),$(filter %$(T),$(C_TESTS)),$(C_TESTS))
+CHOSEN := $(if $(T),$(filter %/$(T),$(C_TESTS)),$(C_TESTS))
+unit: $(CHOSEN) $(OUT)/lib/llama models ## Build and run the C tests (MODE=asan or tsan for sanitizers, T=name for one)
+	@tools/run-tests $(or $(CHOSEN),$(error no C test is called '$(T)'))
 
 print-%: # The value of a variable, for scripts
 	@echo '$($*)'
