@@ -35,7 +35,7 @@ static int run(int argc, char **argv)
     }
     if (!model.ptr || !fd.ptr)
         return cli_fail(&cli_engine, 2, "it is started by weir serve, with --model and --fd");
-    if (!number("--threads", threads, 1, 1, 512, &n_threads) ||
+    if (!number("--threads", threads, 1, 1, ENGINE_THREADS_MAX, &n_threads) ||
         !number("--parallel", parallel, 1, 1, ENGINE_PARALLEL_MAX, &n_parallel) ||
         !number("--queue", queue, 0, 0, ENGINE_QUEUE_MAX, &n_queue) ||
         !number("--kv-bytes", kv_bytes, 512 << 20, 1, UINT64_MAX / 2, &n_kv) ||

@@ -290,6 +290,8 @@ static void reload(struct serve *s)
     gateway_reload(s->gateway, fresh);
     config_put(s->config);
     s->config = fresh;
+    const struct local_options local = local_options(s);
+    local_models_configure(s->local, &local);
     say("info", "event=reload result=done");
 }
 

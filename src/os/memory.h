@@ -4,6 +4,18 @@
 
 #include <stddef.h>
 
+/* A sanitizer keeps its books in such mappings: then nothing is given back. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OS_MEMORY_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OS_MEMORY_SANITIZED 1
+#endif
+#endif
+#ifndef OS_MEMORY_SANITIZED
+#define OS_MEMORY_SANITIZED 0
+#endif
+
 /* Pages that were written but hold only zeros go back to the kernel, which hands out such pages
  * again when they are written next: nothing changes but how much memory is taken. Looked at are
  * private anonymous mappings of min_bytes to max_bytes; takes about 0.2 ms a MiB. Nobody may write

@@ -82,7 +82,7 @@ void local_models_stop(struct local_models *models, size_t loop_index);
 void local_models_free(struct local_models *models);
 
 /* New limits (dir, memory, threads, parallel, queue) after a reload of the configuration: engines
- * started from now on have them. On the first loop's thread. */
+ * started from now on have them. Any thread; blocks on the disk as local_models_scan. */
 void local_models_configure(struct local_models *models, const struct local_options *options);
 /* Read the folder again. Any thread; blocks on the disk for as long as that takes. */
 void local_models_scan(struct local_models *models);

@@ -69,15 +69,23 @@ __attribute__((format(printf, 4, 5))) static void refuse(struct local_model *m, 
 
 /* ---- Memory ---- */
 
-static uint64_t kv_budget(const struct local_options *o)
+static uint64_t memory_limit(struct local_models *models)
 {
-    return o->memory_bytes ? o->memory_bytes / KV_DIVISOR : KV_BYTES_DEFAULT;
+    os_mutex_lock(&models->lock);
+    uint64_t bytes = models->options.memory_bytes;
+    os_mutex_unlock(&models->lock);
+    return bytes;
+}
+
+static uint64_t kv_budget(uint64_t limit_bytes)
+{
+    return limit_bytes ? limit_bytes / KV_DIVISOR : KV_BYTES_DEFAULT;
 }
 
 /* As its engine said, or may take. */
 static uint64_t contexts_of(const struct local_model *m)
 {
-    return m->kv_bytes ? m->kv_bytes : kv_budget(&m->models->options);
+    return m->kv_bytes ? m->kv_bytes : kv_budget(memory_limit(m->models));
 }
 
 static uint64_t memory_of(const struct local_model *m)
@@ -130,7 +138,7 @@ static double mib(uint64_t bytes)
 static bool make_room(struct local_model *m)
 {
     struct local_models *models = m->models;
-    uint64_t need = memory_of(m), limit = models->options.memory_bytes;
+    uint64_t need = memory_of(m), limit = memory_limit(models);
     if (limit == 0 || memory_in_use(models) + need <= limit)
         return true;
     if (need > limit) {
@@ -264,10 +272,10 @@ static void build_arguments(const struct local_model *m, struct arguments *args)
     argument(args, "--name=%s", m->name);
     argument(args, "--fd=%d", FIRST_FD);
     argument(args, "--links=%zu", m->models->loop_count);
-    argument(args, "--threads=%u", within(threads, 1, 512));
+    argument(args, "--threads=%u", within(threads, 1, ENGINE_THREADS_MAX));
     argument(args, "--parallel=%u", within(o->parallel, 1, ENGINE_PARALLEL_MAX));
     argument(args, "--queue=%u", within(o->queue, 0, ENGINE_QUEUE_MAX));
-    argument(args, "--kv-bytes=%llu", (unsigned long long)kv_budget(o));
+    argument(args, "--kv-bytes=%llu", (unsigned long long)kv_budget(o->memory_bytes));
     if (o->lib_dir.len)
         argument(args, "--lib=%.*s", STR_ARG(o->lib_dir));
 }
