@@ -305,7 +305,7 @@ static void a_wrong_offset_is_damage(void **state)
         nth_file(&f, ".log", 1, path);
         assert_int_equal(os_fs_read_file(os_fs_machine(), path, &bytes), ERR_OK);
         assert_int_equal(batch_header_read(buf_str(&bytes), &h), ERR_OK);
-        long at = (long)(5 * h.size_bytes); /* all records have one size there */
+        long at = 5 * (long)h.size_bytes; /* all records have one size there */
         write_at(path, at + 5, raised ? "\x01" : "\0\0\0", raised ? 1 : 3);
         struct log *log = open_log(&options);
         struct log_part *part = open_part(log, "t", &plain);
