@@ -513,6 +513,8 @@ static enum err delete_topic(struct log_topic *t)
         os_mutex_lock(&part->commit_lock);
         empty(part);
         os_mutex_unlock(&part->commit_lock);
+        /* A sync under way holds the segments, and would miss the folder. None comes after it. */
+        log_sync_part(part);
         enum err failed = remove_dir(log, part->dir);
         error = error == ERR_OK ? failed : error;
     }
