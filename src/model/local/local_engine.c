@@ -403,18 +403,18 @@ void local_engine_init(struct local_model *m)
     loop_timer_init(&m->retry, on_retry, m);
 }
 
-void local_engine_ask(struct local_link *link)
+void local_engine_ask(struct local_link *link, bool wants)
 {
     struct local_model *m = link->model;
     uint64_t seen = atomic_load(&link->ask_generation);
-    if (m->models->loops[0].stopped) {
+    if (wants && m->models->loops[0].stopped) {
         refuse(m, 503, FRAME_NO_RETRY, "the server stops");
         return;
     }
     if (m->engine && m->engine->generation > seen)
         return; /* its socket is on the way */
-    m->wanted = true;
-    if (m->engine) /* closed its sockets, and is no more use: its end starts the next */
+    m->wanted |= wants;
+    if (m->engine) /* its end starts the next */
         uv_process_kill(&m->engine->process, SIGKILL);
     else
         try_start(m);

@@ -102,6 +102,7 @@ struct local_link {
 
     struct loop_task ask; /* to the first loop */
     atomic_bool ask_posted;
+    atomic_bool ask_wants;        /* an engine; else the one it had is only to be ended */
     atomic_ullong ask_generation; /* newer than that is wanted */
 
     struct loop_task mail; /* from the first loop; the rest under models->lock */
@@ -141,8 +142,9 @@ struct local_model *local_model_of(struct local_models *models, struct str name)
 /* ---- local_engine.c: the first loop ---- */
 
 void local_engine_init(struct local_model *model);
-/* A link asks for an engine newer than `generation`. */
-void local_engine_ask(struct local_link *link);
+/* A link is done with the engine of its ask_generation, which is to be ended if it still runs, and
+ * wants a newer one, or does not. */
+void local_engine_ask(struct local_link *link, bool wants);
 /* The engine's READY or FAILED came over the first loop's link. */
 void local_engine_ready(struct local_model *model, uint64_t generation, struct str facts);
 void local_engine_failed(struct local_model *model, uint64_t generation, struct str text);

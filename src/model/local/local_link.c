@@ -39,13 +39,16 @@ static void on_ask(void *arg)
 {
     struct local_link *link = arg;
     atomic_store(&link->ask_posted, false);
-    local_engine_ask(link);
+    local_engine_ask(link, atomic_exchange(&link->ask_wants, false));
 }
 
-static void ask(struct local_link *link)
+static void ask(struct local_link *link, bool wants)
 {
-    link->state = LINK_ASKED;
     atomic_store(&link->ask_generation, link->generation);
+    if (wants) {
+        link->state = LINK_ASKED;
+        atomic_store(&link->ask_wants, true);
+    }
     if (!atomic_exchange(&link->ask_posted, true))
         loop_post(link->loop->models->loops[0].loop, &link->ask);
 }
@@ -132,6 +135,8 @@ static void lost(struct local_link *link)
                  "the engine of model '%s' ended while it loaded the model", link->model->name);
         refuse_unsent(link, &refusal);
     }
+    /* Should it be alive all the same, because it broke the rules. */
+    ask(link, false);
     local_link_pump(link);
 }
 
@@ -178,7 +183,7 @@ static struct local_use *first_unsent(const struct local_link *link)
 void local_link_pump(struct local_link *link)
 {
     if (link->state == LINK_NONE && link->use_count > 0)
-        ask(link);
+        ask(link, true);
     if (link->state == LINK_READY) {
         struct local_use *next;
         for (struct local_use *use = first_unsent(link);

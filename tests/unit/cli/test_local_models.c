@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cli/cli.h"
 #include "codec/json_scan.h"
+#include "model/local/frame.h"
 #include "model/local/local.h"
 #include "os/child.h"
 #include "os/clock.h"
@@ -134,6 +135,20 @@ static void run(struct world *w)
     loop_timer_start(w->loops[0], &timer, WAIT_MS);
     loop_run(w->loops[0]);
     loop_timer_stop(&timer);
+}
+
+static void stop_first(void *arg)
+{
+    struct world *w = arg;
+    loop_stop(w->loops[0]);
+}
+
+static void run_for(struct world *w, uint64_t ms)
+{
+    struct loop_timer timer;
+    loop_timer_init(&timer, stop_first, w);
+    loop_timer_start(w->loops[0], &timer, ms);
+    loop_run(w->loops[0]);
 }
 
 /* ---- A call ---- */
@@ -609,6 +624,85 @@ static void a_prompt_that_does_not_fit_is_refused_with_the_numbers(void **state)
     close_world(&w);
 }
 
+/* An engine that was taken over by its model: it says that it is ready, and answers each request
+ * with what its name stands for. */
+static int lie(const char *name)
+{
+    struct frame_reader in;
+    struct frame frame;
+    BUF_AUTO struct buf out;
+    const struct frame_head head = {200, FRAME_NO_RETRY, STR("text/event-stream")};
+    static char much[FRAME_BODY_BYTES_MAX];
+    frame_reader_init(&in, FRAME_TO_ENGINE);
+    buf_init(&out, 64 << 20);
+    frame_append(&out, FRAME_READY, 0, STR("{\"context_tokens\":\"many\",\"load_ms\":-1"));
+    for (int fd = 3; fd < 3 + LOOPS; fd++)
+        assert_int_equal(write(fd, out.ptr, out.len), (ssize_t)out.len);
+    while (frame_reader_next(&in, &frame) != ERR_OK) {
+        size_t room;
+        char *to = frame_reader_room(&in, &room);
+        ssize_t n = read(3, to, room);
+        if (n <= 0)
+            return 1;
+        frame_reader_filled(&in, (size_t)n);
+    }
+    buf_reset(&out);
+    if (strstr(name, "early")) { /* a body before its head */
+        frame_append(&out, FRAME_BODY, frame.id, STR("x"));
+    } else if (strstr(name, "twice")) {
+        frame_append_head(&out, frame.id, &head);
+        frame_append_head(&out, frame.id, &head);
+    } else if (strstr(name, "noise")) {
+        buf_append(&out, much, sizeof much);
+    } else { /* more than its window */
+        frame_append_head(&out, frame.id, &head);
+        for (int i = 0; i < 1000; i++)
+            frame_append(&out, FRAME_BODY, frame.id, str_of(much, sizeof much));
+    }
+    ssize_t ignored = write(3, out.ptr, out.len);
+    (void)ignored;
+    pause();
+    return 0;
+}
+
+static void an_engine_that_breaks_the_rules_is_ended(void **state)
+{
+    struct world w;
+    struct call c;
+    struct local_model_info info;
+    (void)state;
+    open_world(&w, 0, 1, 1);
+    static const char *const liars[] = {"liar-early", "liar-noise", "liar-twice", "liar-much"};
+    for (int i = 0; i < 4; i++)
+        add_model(&w, liars[i]);
+    local_models_scan(w.models);
+    for (int i = 0; i < 4; i++) {
+        start_call(&c, &w, liars[i], USER("Hi") "}");
+        c.pause_at_once = i >= 2;
+        run(&w);
+        if (i < 2)
+            expect_error(&c, 503, "ended while it worked");
+        else
+            assert_int_equal(c.error, ERR_RESET);
+        assert_true(c.answer.len < 4096); /* paused from its head on */
+        finish(&c);
+        /* It is killed without anybody asking for it again. */
+        for (int wait = 0; wait < 500; wait++) {
+            assert_true(local_models_find(w.models, str_from_c(liars[i]), &info));
+            if (info.state == LOCAL_FAILED)
+                break;
+            run_for(&w, 10);
+        }
+        assert_int_equal(info.state, LOCAL_FAILED);
+        assert_non_null(strstr(info.reason, "signal 9"));
+    }
+    start_call(&c, &w, "smollm2", USER("Hi") ",\"max_tokens\":2}");
+    run(&w);
+    assert_int_equal(c.status, 200);
+    finish(&c);
+    close_world(&w);
+}
+
 static void a_deadline_ends_the_wait(void **state)
 {
     struct world w;
@@ -675,8 +769,8 @@ static void models_share_the_memory_allowed(void **state)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "engine") == 0)
-        return cli_main(argc, argv);
+    if (argc > 3 && strcmp(argv[1], "engine") == 0)
+        return strstr(argv[3], "liar") ? lie(argv[3]) : cli_main(argc, argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_capital_of_france),
         cmocka_unit_test(a_seed_gives_the_same_answer_alone_and_beside_others),
@@ -688,6 +782,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(refusals_are_answers),
         cmocka_unit_test(parameters_do_what_they_say),
         cmocka_unit_test(a_prompt_that_does_not_fit_is_refused_with_the_numbers),
+        cmocka_unit_test(an_engine_that_breaks_the_rules_is_ended),
         cmocka_unit_test(a_deadline_ends_the_wait),
         cmocka_unit_test(models_share_the_memory_allowed),
     };

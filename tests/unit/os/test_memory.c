@@ -22,9 +22,6 @@ static size_t resident(char *at)
 static void zero_pages_are_given_back(void **state)
 {
     (void)state;
-#ifdef __SANITIZE_THREAD__
-    skip();
-#endif
     char *at = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(at, MAP_FAILED);
     madvise(at, BYTES, MADV_NOHUGEPAGE);
