@@ -1,18 +1,26 @@
-/* What the log costs and carries on this machine.
+/* What the log costs and carries on this machine. Without arguments: every measurement below, each
+ * in a process and a folder of its own under build/ (or $BENCH_DIR); `make bench/log` does that.
  *
- *     bench_log write  [--bytes N] [--seconds S] [--compression none|lz4|zstd]
- *     bench_log sync   [--appenders N] [--window W] [--delay-us D] [--seconds S]
- *     bench_log quiet  [--bytes N] [--gap-us G] [--seconds S] [--lazy] [--compression C]
+ *     bench_log write [--bytes N] [--seconds S] [--compression none|lz4|zstd]
+ *     bench_log sync  [--appenders N] [--window W] [--delay-us D] [--seconds S]
+ *     bench_log turns [--window W] [--seconds S] [--compression C]
+ *     bench_log quiet [--gap-us G] [--seconds S] [--lazy] [--compression C]
+ *     bench_log open  [--gib N]
  *
  * write: one thread appends as fast as the log takes it; MB/s by the clock and by CPU seconds of
  * the process. sync: appenders that each keep W appends waiting for their sync; --delay-us makes
- * every fdatasync that much slower. quiet: an append every gap, as a gateway with little to do
- * makes them; CPU µs for each, with the committer's thread or (--lazy) with log_commit on the
- * caller's. One line of key=value goes to standard output. */
+ * every fdatasync that much slower. turns: an event loop at its limit: W appends, then log_commit,
+ * again and again; CPU µs for each append, syncs included. quiet: an append every gap, with little
+ * to do; CPU µs for each, with the committer's thread or (--lazy) with log_commit. open: fill N
+ * GiB, then open it after a clean stop and after the death of the process.
+ *
+ * Values are chat calls of about 3 KB made up from words, or --bytes random letters. A line of
+ * key=value goes to standard output. */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,11 +42,11 @@ struct settings {
     unsigned gap_us;
     bool lazy;
     enum compress_codec compression;
-    const char *corpus;
+    unsigned gib;
 };
 
 static struct settings set = {
-    .bytes = 1024, .seconds = 5, .appenders = 64, .window = 1, .gap_us = 1000};
+    .seconds = 5, .appenders = 64, .window = 1, .gap_us = 1000, .gib = 10};
 
 static double cpu_seconds(void)
 {
@@ -55,41 +63,77 @@ static enum err slow_datasync(struct os_file *file)
     return error;
 }
 
-static enum err slow_open(const struct os_fs *fs, const char *path, unsigned flags,
-                          struct os_file **ret_file)
-{
-    TRY(os_fs_machine()->open(fs, path, flags, ret_file));
-    return ERR_OK;
-}
-
 static struct os_fs slow_fs(void)
 {
     struct os_fs fs = *os_fs_machine();
-    fs.open = slow_open;
     fs.datasync = slow_datasync;
     return fs;
 }
 
-/* Values: lines of a file, or letters. */
+/* Values -----------------------------------------------------------------------------------------
+ */
+
 static struct str values[4096];
 static size_t value_count;
 
+enum { VOCABULARY = 4000 };
+
+/* Words of one to four syllables, the first ones far more often than the last: as compressible as
+ * text. */
+static void append_word(struct buf *out, unsigned word)
+{
+    static const char *const syllables[] = {"the", "or", "der", "ship", "ped", "yes", "ter", "day",
+                                            "in",  "ma", "ri",  "con",  "tra", "ble", "ing", "so",
+                                            "un",  "te", "po",  "ly",   "qua", "mi",  "nal", "re"};
+    unsigned x = word * 2654435761u;
+    for (unsigned n = word < 40 ? 1 : 1 + x % 4; n > 0; n--, x = x / 7 + 13 * word)
+        buf_append_str(out, str_from_c(syllables[x % 24]));
+}
+
+static void append_words(struct buf *out, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        unsigned r = (unsigned)rand() % 1000;
+        if (i > 0)
+            buf_append_char(out, ' ');
+        append_word(out, r * r / 1000 * r / 1000 * VOCABULARY / 1000);
+    }
+}
+
+/* A record as the gateway writes it, with a request and an answer of ordinary length. */
+static void append_call(struct buf *out)
+{
+    buf_printf(
+        out,
+        "{\"id\":\"%08x%08x\",\"time\":\"2026-11-24T10:00:00.%06dZ\",\"key\":\"web\","
+        "\"endpoint\":\"chat\",\"model\":\"fast\",\"target\":\"openai/gpt-5-mini\",\"status\":200,"
+        "\"outcome\":\"ok\",\"stream\":false,\"attempts\":[{\"target\":\"openai/gpt-5-mini\","
+        "\"status\":200,\"error\":null,\"started_us\":%d,\"connect_us\":0,\"first_byte_us\":%d,"
+        "\"end_us\":%d,\"bytes_in\":1500,\"bytes_out\":900}],\"usage\":{\"input\":%d,\"output\":%d}"
+        ",",
+        rand(), rand(), rand() % 1000000, rand() % 100, rand() % 900000, rand() % 2000000,
+        rand() % 500, rand() % 500);
+    buf_append_str(
+        out,
+        STR("\"request\":{\"model\":\"fast\",\"messages\":[{\"role\":\"user\",\"content\":\""));
+    append_words(out, 180 + (unsigned)rand() % 140);
+    buf_append_str(out, STR("\"}]},\"response\":{\"object\":\"chat.completion\",\"choices\":[{"
+                            "\"message\":{\"content\":\""));
+    append_words(out, 180 + (unsigned)rand() % 140);
+    buf_append_str(out, STR("\"}}]}}"));
+}
+
 static void make_values(void)
 {
-    char *memory = mem_alloc(set.bytes * 64);
-    if (set.corpus) {
+    for (value_count = 0; value_count < 1024; value_count++) {
         struct buf text;
-        buf_init(&text, (size_t)1 << 30);
-        ASSERT(os_fs_read_file(os_fs_machine(), set.corpus, &text) == ERR_OK);
-        struct str rest = buf_str(&text);
-        while (rest.len > 0 && value_count < 4096)
-            values[value_count++] = str_split(&rest, '\n');
-        return;
+        buf_init(&text, 1 << 20);
+        if (set.bytes == 0)
+            append_call(&text);
+        while (text.len < set.bytes)
+            buf_append_char(&text, (char)('a' + rand() % 26));
+        values[value_count] = buf_take(&text);
     }
-    for (size_t i = 0; i < set.bytes * 64; i++)
-        memory[i] = (char)('a' + rand() % 26);
-    for (; value_count < 64; value_count++)
-        values[value_count] = str_of(memory + value_count * set.bytes, set.bytes);
 }
 
 static struct log *open_log(const struct os_fs *fs)
@@ -286,7 +330,6 @@ static void run_quiet(void)
     unsigned long sent = 0;
     uint64_t wait_us = 0;
     uint64_t worst_us = 0;
-    double own = 0;
     while (os_now_us() - start < (uint64_t)set.seconds * 1000000) {
         append = (struct log_append){.done = count_done, .lazy = set.lazy};
         struct log_record record = {
@@ -296,10 +339,8 @@ static void run_quiet(void)
         if (set.lazy)
             log_commit(log);
         sent++;
-        double before = cpu_seconds();
         while (atomic_load(&completed) < sent)
             usleep(1);
-        own += set.lazy ? 0 : cpu_seconds() - before;
         t = os_now_us() - t;
         wait_us += t;
         worst_us = t > worst_us ? t : worst_us;
@@ -313,7 +354,6 @@ static void run_quiet(void)
            set.lazy, compress_name(set.compression), (double)stats.bytes / (double)sent, sent,
            cpu * 1e6 / (double)sent, (double)wait_us / (double)sent, (unsigned long long)worst_us,
            (unsigned long long)stats.syncs, (double)stats.sync_us / (double)stats.syncs);
-    (void)own;
     log_close(log);
 }
 
@@ -351,11 +391,128 @@ static void run_turns(void)
     mem_free(appends);
 }
 
+/* open -------------------------------------------------------------------------------------------
+ */
+
+static uint64_t timed_open(const char *after)
+{
+    uint64_t start = os_now_us();
+    struct log *log = open_log(NULL);
+    uint64_t us = os_now_us() - start;
+    struct log_part_info info;
+    log_part_describe(log_topic_part(log_topic_find(log, STR("open")), 0), &info);
+    printf("mode=open after=%s gib=%.1f segments=%u open_ms=%.1f\n", after,
+           (double)info.bytes / (1 << 30), info.segments, (double)us / 1000);
+    (void)fflush(stdout);
+    if (strcmp(after, "clean_stop") == 0)
+        _exit(0); /* so that the next open is after a death */
+    log_close(log);
+    return us;
+}
+
+static void fill(void)
+{
+    struct log *log = open_log(NULL);
+    struct log_part *part = open_part(log, "open", LOG_WRITE);
+    static struct log_append appends[64];
+    uint64_t bytes = 0;
+    unsigned long sent = 0;
+    while (bytes < (uint64_t)set.gib << 30) {
+        for (unsigned i = 0; i < 64; i++, sent++) {
+            appends[i] = (struct log_append){.done = count_done};
+            struct log_record record = {
+                .timestamp_ms = -1, .value = &values[sent % value_count], .value_parts = 1};
+            ASSERT(log_append(part, &record, &appends[i]) == ERR_OK);
+            bytes += record.value->len;
+        }
+        while (atomic_load(&completed) < sent)
+            usleep(20);
+    }
+    log_close(log);
+}
+
+static void in_child(void (*run)(void))
+{
+    pid_t pid = fork();
+    ASSERT(pid >= 0);
+    if (pid == 0) {
+        run();
+        _exit(0);
+    }
+    int status = 0;
+    ASSERT(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void open_after_clean_stop(void)
+{
+    (void)timed_open("clean_stop");
+}
+
+static void open_after_death(void)
+{
+    (void)timed_open("death");
+}
+
+static void run_open(void)
+{
+    set.compression = COMPRESS_NONE;
+    in_child(fill);
+    in_child(open_after_clean_stop);
+    in_child(open_after_death);
+}
+
+/* All of it --------------------------------------------------------------------------------------
+ */
+
+static void remove_dir(const char *dir)
+{
+    char command[512];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    if (system(command) != 0)
+        fprintf(stderr, "bench_log: cannot remove %s\n", dir);
+}
+
+static int run_suite(const char *self)
+{
+    static const char *const runs[] = {
+        "write --bytes 1024",
+        "write --bytes 1024 --compression lz4",
+        "write",
+        "write --compression lz4",
+        "write --compression zstd",
+        "turns --window 1 --compression none",
+        "turns --window 1 --compression lz4",
+        "turns --window 1 --compression zstd",
+        "turns --window 16 --compression none",
+        "turns --window 16 --compression lz4",
+        "turns --window 16 --compression zstd",
+        "quiet --compression lz4",
+        "quiet --compression lz4 --lazy",
+        "sync --bytes 1024 --window 1",
+        "sync --bytes 1024 --window 1 --delay-us 4000",
+        "sync --bytes 1024 --window 2 --delay-us 4000",
+        "sync --bytes 1024 --window 4 --delay-us 4000",
+        "open --gib 10",
+    };
+    const char *base = getenv("BENCH_DIR") ? getenv("BENCH_DIR") : "build";
+    int wrong = 0;
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        char command[1024];
+        char dir[256];
+        (void)snprintf(dir, sizeof dir, "%s/bench-log-%d", base, (int)getpid());
+        (void)snprintf(command, sizeof command, "'%s' %s --dir '%s'", self, runs[i], dir);
+        wrong += system(command) != 0;
+        remove_dir(dir);
+    }
+    return wrong > 0;
+}
+
 __attribute__((noreturn)) static void usage(void)
 {
-    fprintf(stderr, "usage: bench_log write|sync|quiet --dir DIR [--bytes N] [--seconds S] "
-                    "[--compression C] [--appenders N] "
-                    "[--window W] [--delay-us D] [--gap-us G] [--lazy] [--corpus FILE]\n");
+    fprintf(stderr,
+            "usage: bench_log [write|sync|turns|quiet|open --dir DIR [--bytes N] [--seconds S] "
+            "[--compression C] [--appenders N] [--window W] [--delay-us D] [--gap-us G] [--lazy] "
+            "[--gib N]]\n");
     exit(2);
 }
 
@@ -380,8 +537,8 @@ static void parse(int argc, char **argv)
         }
         if (strcmp(argv[i], "--dir") == 0)
             set.dir = value;
-        else if (strcmp(argv[i], "--corpus") == 0)
-            set.corpus = value;
+        else if (strcmp(argv[i], "--gib") == 0)
+            set.gib = number(value);
         else if (strcmp(argv[i], "--bytes") == 0)
             set.bytes = number(value);
         else if (strcmp(argv[i], "--seconds") == 0)
@@ -405,6 +562,8 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (argc == 1)
+        return run_suite(argv[0]);
     parse(argc, argv);
     const char *mode = set.mode ? set.mode : "";
     make_values();
@@ -412,6 +571,8 @@ int main(int argc, char **argv)
         run_write();
     else if (strcmp(mode, "sync") == 0)
         run_sync();
+    else if (strcmp(mode, "open") == 0)
+        run_open();
     else if (strcmp(mode, "turns") == 0)
         run_turns();
     else if (strcmp(mode, "quiet") == 0)

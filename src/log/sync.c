@@ -110,6 +110,7 @@ static void end_running(struct log *log, struct log_part *part)
 struct round {
     struct log_segment *segments[SEGMENTS_MAX]; /* references */
     bool dirty[SEGMENTS_MAX];                   /* held, and to be synced */
+    bool rolled[SEGMENTS_MAX];                  /* took no more when the round began: whole after it */
     size_t count;
     struct log_segment *last; /* the active one */
     uint64_t size;            /* of it */
@@ -117,11 +118,12 @@ struct round {
     bool dir;
 };
 
-static void pick(struct round *round, struct log_segment *s)
+static void pick(struct round *round, struct log_segment *s, bool last)
 {
     log_segment_ref(s);
     round->segments[round->count] = s;
     round->dirty[round->count] = s->dirty;
+    round->rolled[round->count] = !last;
     round->count++;
     s->dirty = false;
 }
@@ -136,7 +138,7 @@ static bool begin(struct log_part *part, struct round *round)
         struct log_segment *s = part->segments[at];
         bool last = at + 1 == part->segment_count;
         if (last || s->dirty || s->index)
-            pick(round, s);
+            pick(round, s, last);
         round->last = s;
         round->size = s->size;
         round->offset = last ? part->written_offset : part->segments[at + 1]->base_offset;
@@ -215,13 +217,13 @@ static void seal(struct log_part *part, struct log_segment *s)
         log_segment_remove_files(s);
 }
 
-static bool is_rolled(struct log_part *part, const struct log_segment *s)
+static bool wants_seal(struct log_part *part, const struct log_segment *s)
 {
     os_mutex_lock(&part->view_lock);
-    bool rolled = s->index && !s->removed && s->holes.count == 0 &&
-                  s != part->segments[part->segment_count - 1];
+    bool wants = s->index && !s->removed && s->holes.count == 0;
+    ASSERT(!s->dirty);
     os_mutex_unlock(&part->view_lock);
-    return rolled;
+    return wants;
 }
 
 static void fail_waiting(struct log_part *part)
@@ -248,7 +250,7 @@ static void run(struct log_part *part)
         acknowledge(part, &round);
     for (size_t i = 0; i < round.count; i++) {
         struct log_segment *s = round.segments[i];
-        if (!atomic_load(&part->log->failed) && is_rolled(part, s))
+        if (round.rolled[i] && !atomic_load(&part->log->failed) && wants_seal(part, s))
             seal(part, s);
         log_segment_unref(s);
     }
@@ -258,6 +260,10 @@ void log_sync_part(struct log_part *part)
 {
     struct log *log = part->log;
     os_mutex_lock(&log->sync_lock);
+    if (log->options.manual && part->sync_state == LOG_SYNC_RUNNING) {
+        os_mutex_unlock(&log->sync_lock); /* by this very thread, further out */
+        return;
+    }
     while (part->sync_state == LOG_SYNC_RUNNING)
         os_cond_wait(&log->sync_ended, &log->sync_lock);
     start_running(log, part);

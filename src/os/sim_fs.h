@@ -58,6 +58,9 @@ void sim_fs_limit(struct sim_fs *sim, uint64_t bytes);
 /* What files and folders take now, in blocks of 4 KiB, and the most they ever took. */
 uint64_t sim_fs_used(struct sim_fs *sim);
 uint64_t sim_fs_peak(struct sim_fs *sim);
+/* Have fn called in the middle of every datasync, which then covers only what was written before:
+ * other threads write meanwhile on a real machine. NULL: no more. */
+void sim_fs_during_sync(struct sim_fs *sim, void (*fn)(void *arg), void *arg);
 /* Change bits of a byte, on the disk and in the cache. False when the file has no such byte. */
 bool sim_fs_flip(struct sim_fs *sim, const char *path, uint64_t position, uint8_t bits);
 

@@ -347,6 +347,27 @@ static void step_append(void)
     }
 }
 
+/* Other threads do not wait for a sync. */
+static void others_meanwhile(void *arg)
+{
+    (void)arg;
+    sim_fs_during_sync(sim.disk, NULL, NULL);
+    for (uint64_t n = draw(4); n > 0; n--) {
+        step_append();
+        (void)log_run_commit(sim.log);
+    }
+    if (draw(8) == 0)
+        log_maintain(sim.log);
+}
+
+static void step_sync(void)
+{
+    if (draw(3) == 0)
+        sim_fs_during_sync(sim.disk, others_meanwhile, NULL);
+    (void)log_run_sync(sim.log);
+    sim_fs_during_sync(sim.disk, NULL, NULL);
+}
+
 static void mark_durable(void)
 {
     for (int t = 0; t < TOPICS; t++)
@@ -522,7 +543,7 @@ static void step(void)
     else if (what < 700)
         log_commit(sim.log);
     else if (what < 820)
-        (void)log_run_sync(sim.log);
+        step_sync();
     else if (what < 840)
         step_sync_all();
     else if (what < 870)
