@@ -110,7 +110,7 @@ static void end_running(struct log *log, struct log_part *part)
 struct round {
     struct log_segment *segments[SEGMENTS_MAX]; /* references */
     bool dirty[SEGMENTS_MAX];                   /* held, and to be synced */
-    bool rolled[SEGMENTS_MAX];                  /* took no more when the round began: whole after it */
+    bool rolled[SEGMENTS_MAX]; /* took no more when the round began: whole after it */
     size_t count;
     struct log_segment *last; /* the active one */
     uint64_t size;            /* of it */
