@@ -176,6 +176,8 @@ static enum err forward_seek(struct log_cursor *c)
         TRY(error);
         error =
             log_find_batch_from_index(&c->found, &c->reader, c->offset, &c->position, &c->header);
+        if (error == ERR_OK)
+            c->min_offset = c->header.base_offset;
         if (error != ERR_NOT_FOUND)
             return error;
         c->offset = c->found.next_base;
@@ -184,8 +186,7 @@ static enum err forward_seek(struct log_cursor *c)
 
 static enum err forward_batch(struct log_cursor *c)
 {
-    bool fresh = !c->found.segment || c->position >= c->found.visible;
-    if (fresh)
+    if (!c->found.segment || c->position >= c->found.visible)
         TRY(forward_seek(c));
     enum err error =
         log_find_batch(&c->found, &c->reader, c->min_offset, c->offset, &c->position, &c->header);
@@ -246,13 +247,12 @@ static enum err forward_next(struct log_cursor *c, const struct log_entry **ret_
  * ERR_NOT_FOUND. */
 static enum err last_batch(struct log_cursor *c, int64_t target, uint64_t *ret_position)
 {
-    struct log_place place;
-    TRY(log_segment_find_offset(c->found.segment, target, &place));
-    uint64_t position = place.position < c->found.visible ? place.position : 0;
+    uint64_t position = 0;
+    int64_t next = 0;
+    TRY(log_find_start(&c->found, &c->reader, target, &position, &next));
     struct batch_header h;
     enum err error;
     bool any = false;
-    int64_t next = c->found.segment->base_offset;
     while ((error = log_find_batch(&c->found, &c->reader, next, 0, &position, &h)) == ERR_OK &&
            h.base_offset <= target) {
         c->header = h;

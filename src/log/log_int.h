@@ -484,7 +484,11 @@ struct log_segment *log_part_take_first(struct log_part *part, const struct log_
 MUST_CHECK enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t min_offset,
                                    int64_t offset, uint64_t *position,
                                    struct batch_header *ret_header);
-/* The same from where the index says. */
+/* Where the index says that a walk to offset can start, and what the batch there starts at or
+ * above. */
+MUST_CHECK enum err log_find_start(struct log_found *f, struct log_reader *r, int64_t offset,
+                                   uint64_t *ret_position, int64_t *ret_min_offset);
+/* log_find_batch from there. */
 MUST_CHECK enum err log_find_batch_from_index(struct log_found *f, struct log_reader *r,
                                               int64_t offset, uint64_t *ret_position,
                                               struct batch_header *ret_header);

@@ -39,13 +39,26 @@ enum err log_find_batch(struct log_found *f, struct log_reader *r, int64_t min_o
     return ERR_NOT_FOUND;
 }
 
+enum err log_find_start(struct log_found *f, struct log_reader *r, int64_t offset,
+                        uint64_t *ret_position, int64_t *ret_min_offset)
+{
+    struct log_place place;
+    struct batch_header h;
+    TRY(log_segment_find_offset(f->segment, offset, &place));
+    bool known = place.last_offset >= 0 && place.position < f->visible &&
+                 log_reader_header(r, place.position, &h) == ERR_OK;
+    *ret_position = known ? place.position : 0;
+    *ret_min_offset = known ? h.base_offset : f->segment->base_offset;
+    return ERR_OK;
+}
+
 enum err log_find_batch_from_index(struct log_found *f, struct log_reader *r, int64_t offset,
                                    uint64_t *ret_position, struct batch_header *ret_header)
 {
-    struct log_place place;
-    TRY(log_segment_find_offset(f->segment, offset, &place));
-    uint64_t position = place.position < f->visible ? place.position : 0;
-    TRY(log_find_batch(f, r, f->segment->base_offset, offset, &position, ret_header));
+    uint64_t position = 0;
+    int64_t min_offset = 0;
+    TRY(log_find_start(f, r, offset, &position, &min_offset));
+    TRY(log_find_batch(f, r, min_offset, offset, &position, ret_header));
     *ret_position = position;
     return ERR_OK;
 }
