@@ -7,8 +7,6 @@ enum {
      * groups however the prompt is cut. */
     PART_STEP = 8,
     FAILURES_MAX = 3,
-    ABORTED = 2, /* llama_decode's results; see llama.h */
-    NO_ROOM = 1,
 };
 
 bool engine_has_work(const struct engine *e)

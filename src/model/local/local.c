@@ -127,6 +127,11 @@ void local_models_scan(struct local_models *models)
     os_mutex_unlock(&models->scanning);
 }
 
+static bool scan_is_old(struct local_models *models)
+{
+    return os_now_us() - atomic_load(&models->scanned_us) > SCAN_PAUSE_US;
+}
+
 static bool is_here(const struct local_model *m)
 {
     return m && !atomic_load(&m->gone);
@@ -135,7 +140,7 @@ static bool is_here(const struct local_model *m)
 struct local_model *local_model_of(struct local_models *models, struct str name)
 {
     struct local_model *m = find(models, name);
-    if (!is_here(m) && os_now_us() - atomic_load(&models->scanned_us) > SCAN_PAUSE_US) {
+    if (!is_here(m) && scan_is_old(models)) {
         local_models_scan(models);
         m = find(models, name);
     }
@@ -279,6 +284,8 @@ size_t local_models_list(struct local_models *models, struct local_model_info *r
 {
     const struct local_model *here[LOCAL_MODELS_MAX] = {NULL};
     size_t here_count = 0;
+    if (scan_is_old(models))
+        local_models_scan(models);
     os_mutex_lock(&models->lock);
     size_t count = atomic_load(&models->model_count);
     for (size_t i = 0; i < count; i++)

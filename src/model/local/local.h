@@ -100,8 +100,8 @@ struct local_model_info {
     uint32_t uses; /* waiting or answering now */
 };
 
-/* The files of the folder as last read, in the order of their names. Returns how many there are,
- * and fills at most max of them. Any thread. */
+/* The files of the folder, read again when that is a second ago, in the order of their names.
+ * Returns how many there are, and fills at most max of them. Any thread. */
 size_t local_models_list(struct local_models *models, struct local_model_info *ret_infos,
                          size_t max);
 /* Is there a model of that name? Reads the folder again when not, at most once a second. Any
@@ -112,14 +112,5 @@ bool local_models_find(struct local_models *models, struct str name,
 /* What a call on that loop starts (model_start) to use a local model; request.upstream_model is its
  * name. Any thread; the same every time. */
 struct model_target local_models_target(struct local_models *models, size_t loop_index);
-
-/* Load without a call, or give the memory back. on_done comes on the loop's thread, never from
- * inside the call: text is empty, or says why not. ERR_NOT_FOUND, ERR_BUSY (unload: it is
- * answering), ERR_IO. */
-typedef void local_done_fn(void *arg, enum err error, struct str text);
-void local_model_load(struct local_models *models, size_t loop_index, struct str name,
-                      local_done_fn *on_done, void *arg);
-void local_model_unload(struct local_models *models, size_t loop_index, struct str name,
-                        local_done_fn *on_done, void *arg);
 
 #endif

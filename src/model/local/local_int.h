@@ -174,9 +174,8 @@ struct local_use {
     struct loop *loop;
     struct local_link *link; /* NULL: the engine has nothing to do with it (any more) */
     struct local_use *next, *prev;
-    const struct model_request *request; /* the caller's; NULL: only the model is to be loaded */
+    const struct model_request *request; /* the caller's */
     struct model_events events;
-    local_done_fn *on_loaded; /* without a request */
     void *arg;
     uint64_t id; /* 0: not sent */
     struct model_timing timing;

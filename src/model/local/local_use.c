@@ -87,21 +87,11 @@ static void give_failure(struct local_use *use)
     buf_release(&text);
 }
 
-/* What a use without a request is told at its end. */
-static void tell_loaded(struct local_use *use)
-{
-    struct str text = buf_str(&use->held);
-    use->done = use->released = true;
-    use->on_loaded(use->arg, use->error, text);
-}
-
 /* False: nothing (more) to deliver now. */
 static bool deliver_one(struct local_use *use)
 {
     if (use->done)
         return false;
-    if (use->on_loaded)
-        return tell_loaded(use), false;
     if (use->error != ERR_OK)
         return give_failure(use), false;
     if (use->paused)
@@ -160,12 +150,6 @@ void local_use_refuse(struct local_use *use, const struct local_refusal *refusal
 {
     struct openai_problem problem;
     detach(use);
-    if (use->on_loaded) {
-        use->error = ERR_IO;
-        buf_append_str(&use->held, str_from_c(refusal->text));
-        deliver_later(use);
-        return;
-    }
     if (use->timing.first_byte_us == 0)
         use->timing.first_byte_us = use->timing.end_us;
     openai_problem_set(&problem, refusal->status >= 500 ? "server_error" : "invalid_request_error",
@@ -210,11 +194,6 @@ void local_use_send(struct local_use *use)
 {
     const struct model_request *r = use->request;
     struct buf *out = local_link_out(use->link);
-    if (!r) {
-        detach(use);
-        deliver_later(use);
-        return;
-    }
     size_t len = body_bytes(r);
     frame_append_header(out, FRAME_START, use->id, len);
     for (size_t i = 0; i < r->body_parts; i++)
@@ -258,17 +237,22 @@ static bool take_body(struct local_use *use, struct str bytes)
     return use->held.error == ERR_OK;
 }
 
+static bool take_end(struct local_use *use)
+{
+    if (use->timing.first_byte_us == 0)
+        return false;
+    detach(use);
+    use->end_waits = true;
+    return true;
+}
+
 bool local_use_frame(struct local_use *use, const struct frame *frame)
 {
     bool fine = true;
     switch (frame->kind) {
     case FRAME_HEAD: fine = take_head(use, frame); break;
     case FRAME_BODY: fine = take_body(use, frame->payload); break;
-    case FRAME_END:
-        fine = use->timing.first_byte_us != 0;
-        detach(use);
-        use->end_waits = true;
-        break;
+    case FRAME_END: fine = take_end(use); break;
     case FRAME_START:
     case FRAME_CANCEL:
     case FRAME_WINDOW:
@@ -408,22 +392,3 @@ const struct model_ops local_ops = {.start = start,
                                     .resume = resume_use,
                                     .timing = timing,
                                     .release = release};
-
-/* ---- Loading without a call ---- */
-
-void local_model_load(struct local_models *models, size_t loop_index, struct str name,
-                      local_done_fn *on_done, void *arg)
-{
-    struct local_loop *loop = &models->loops[loop_index];
-    struct local_model *m = local_model_of(models, name);
-    struct local_use *use = use_new(loop, arg);
-    use->on_loaded = on_done;
-    if (m && !loop->stopped) {
-        join(use, &m->links[loop_index]);
-        return;
-    }
-    use->error = loop->stopped ? ERR_CLOSED : ERR_NOT_FOUND;
-    buf_append_str(&use->held, str_from_c(err_text(use->error)));
-    use->end_waits = true;
-    deliver_later(use);
-}
