@@ -155,7 +155,7 @@ static struct log_part *open_part(struct log *log, const char *name, enum log_du
     struct log_topic *topic = NULL;
     config.compression = set.compression;
     config.durability = durability;
-    config.retention_bytes = (int64_t)1 << 30;
+    config.retention_bytes = strcmp(name, "open") == 0 ? -1 : (int64_t)1 << 30;
     ASSERT(log_topic_open(log, str_from_c(name), &config, &topic) == ERR_OK);
     return log_topic_part(topic, 0);
 }
