@@ -78,24 +78,30 @@ int64_t log_cursor_offset(const struct log_cursor *c)
 /* Batches ----------------------------------------------------------------------------------------
  */
 
-/* Hold the segment that offset is in. ERR_NOT_FOUND: none, it is the end. */
-static enum err enter_segment(struct log_cursor *c, int64_t offset)
+/* Hold the segment that offset is in. ERR_NOT_FOUND: none, it is the end. ERR_RESET: its owner has
+ * removed the file from a folder that is only looked at; *ret_next_base is where others begin. */
+static enum err enter_segment(struct log_cursor *c, int64_t offset, int64_t *ret_next_base)
 {
     leave_segment(c);
-    struct log_found f;
-    TRY(log_part_find(c->part, offset, &f));
-    if (!f.segment)
-        return ERR_NOT_FOUND;
-    enum err error = log_segment_hold(f.segment, &c->reader.file);
-    if (error != ERR_OK) {
+    for (;;) {
+        struct log_found f;
+        TRY(log_part_find(c->part, offset, &f));
+        if (!f.segment)
+            return ERR_NOT_FOUND;
+        enum err error = log_segment_hold(f.segment, &c->reader.file);
+        if (error == ERR_OK) {
+            c->found = f;
+            c->min_offset = f.segment->base_offset;
+            c->reader.limit = f.visible;
+            c->reader.len = 0;
+            return ERR_OK;
+        }
+        bool replaced = atomic_load(&f.segment->removed);
         log_segment_unref(f.segment);
-        return error;
+        *ret_next_base = f.next_base;
+        if (error != ERR_NOT_FOUND || !replaced)
+            return error == ERR_NOT_FOUND ? ERR_RESET : error;
     }
-    c->found = f;
-    c->min_offset = f.segment->base_offset;
-    c->reader.limit = f.visible;
-    c->reader.len = 0;
-    return ERR_OK;
 }
 
 static void report_unreadable(const struct log_cursor *c, enum err error)
@@ -168,11 +174,16 @@ static enum err forward_seek(struct log_cursor *c)
 {
     for (;;) {
         int64_t start = log_part_start(c->part);
+        int64_t next_base = 0;
         if (c->offset < start)
             c->offset = start;
-        enum err error = enter_segment(c, c->offset);
+        enum err error = enter_segment(c, c->offset, &next_base);
         if (error == ERR_OUT_OF_RANGE) /* beyond the end, or removed this moment */
             return ERR_NOT_FOUND;
+        if (error == ERR_RESET) {
+            c->offset = next_base;
+            continue;
+        }
         TRY(error);
         error =
             log_find_batch_from_index(&c->found, &c->reader, c->offset, &c->position, &c->header);
@@ -288,8 +299,9 @@ static enum err backward_batch(struct log_cursor *c)
     int64_t target = c->offset - 1;
     if (target < 0)
         return ERR_NOT_FOUND;
-    enum err error = enter_segment(c, target);
-    if (error == ERR_OUT_OF_RANGE)
+    int64_t next_base = 0;
+    enum err error = enter_segment(c, target, &next_base);
+    if (error == ERR_OUT_OF_RANGE || error == ERR_RESET) /* what is older is gone */
         return ERR_NOT_FOUND;
     TRY(error);
     error = last_batch(c, target, &position);

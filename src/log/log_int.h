@@ -148,9 +148,10 @@ struct log_segment {
 
     /* Under view_lock. */
     uint64_t visible;
-    bool dirty;              /* has bytes that no sync has begun for; then the file is held */
-    bool sealed;             /* its indexes are in its files */
-    bool removed;            /* its files are gone; the quota is returned with the last reference */
+    bool dirty;  /* has bytes that no sync has begun for; then the file is held */
+    bool sealed; /* its indexes are in its files */
+    atomic_bool
+        removed; /* readers find it no more; the quota is returned with the last reference */
     struct log_index *index; /* until sealed */
     size_t offset_count;     /* entries in the files, when sealed */
     size_t time_count;
@@ -174,7 +175,9 @@ void log_segment_unref(struct log_segment *s);
 /* "<dir>/<20-digit base><suffix>" into ret_path. */
 void log_segment_path(const struct log_part *part, int64_t base_offset, const char *suffix,
                       char ret_path[OS_PATH_MAX]);
-/* Have the file open until the drop. ERR_NOT_FOUND when it is gone. */
+/* Have the file open until the drop. ERR_NOT_FOUND when it is gone: removed, or replaced by others
+ * (removed says so: look again at the offset); or its owner took it away from one that only looks.
+ */
 MUST_CHECK enum err log_segment_hold(struct log_segment *s, struct os_file **ret_file);
 void log_segment_hold_new(struct log_segment *s, struct os_file *file);
 void log_segment_drop(struct log_segment *s);

@@ -295,7 +295,7 @@ struct log_segment *log_part_take_first(struct log_part *part, const struct log_
     if (part->segment_count > 1 && part->segments[0] == expected) {
         first = part->segments[0];
         log_part_take_out(part, 0);
-        first->removed = true;
+        atomic_store(&first->removed, true);
         part->unsealed -= first->index ? 1 : 0;
     }
     os_mutex_unlock(&part->view_lock);

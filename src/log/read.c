@@ -73,7 +73,7 @@ static void good_end(const struct log_found *f, uint64_t position, struct log_ra
     if (!f->has_holes || !log_segment_hole(f->segment, position, &hole))
         return;
     *ret_end = hole.position;
-    range->next_offset = hole.next_offset >= 0 ? hole.next_offset : f->next_base;
+    range->next_offset = hole.next_offset >= 0 ? hole.next_offset : hole.offset;
 }
 
 /* The last batch boundary at or below limit, behind the first batch, which ends at *end and before
@@ -152,10 +152,12 @@ enum err log_read(struct log_part *part, int64_t offset, size_t max_bytes,
         enum err error = read_segment(&f, offset, max_bytes, ret_range);
         if (error == ERR_OK)
             return ERR_OK;
+        bool replaced = atomic_load(&f.segment->removed);
         log_segment_unref(f.segment);
         if (error != ERR_NOT_FOUND)
             return error;
-        offset = f.next_base; /* a gap, or a file that its owner has removed */
+        if (!replaced)
+            offset = f.next_base; /* a gap, or a file that its owner has removed */
     }
 }
 

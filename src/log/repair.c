@@ -159,6 +159,7 @@ static enum err copy_run(struct log_part *part, struct os_file *file, int64_t ba
     uint64_t end = run_end(holes, run, size);
     if (start >= end)
         return ERR_OK;
+    ASSERT(run == 0 || holes->items[run - 1].next_offset >= 0);
     log_segment_path(part, run > 0 ? holes->items[run - 1].next_offset : base, ".log", path);
     return copy_to(part->log->fs, file, start, end - start, path);
 }
@@ -259,9 +260,8 @@ static enum err load_run(struct log_part *part, int64_t base, int64_t next_base,
 }
 
 static enum err load_runs(struct log_part *part, const struct log_segment *s, int64_t next_base,
-                          struct runs *runs)
+                          const struct log_holes *holes, struct runs *runs)
 {
-    const struct log_holes *holes = &s->holes;
     if (holes->items[0].position > 0 || holes->items[0].end == s->size)
         TRY(load_run(part, s->base_offset,
                      holes->items[0].next_offset < 0 ? next_base : holes->items[0].next_offset,
@@ -297,51 +297,79 @@ static void swap(struct log_part *part, struct log_segment *s, const struct runs
         } else {
             part->unsealed -= runs->items[i]->index ? 1 : 0;
         }
-        runs->items[i]->removed = !there;
+        atomic_store(&runs->items[i]->removed, !there);
         atomic_fetch_add(&part->log->used, runs->items[i]->cost);
     }
-    s->removed = true;
+    atomic_store(&s->removed, true);
     os_mutex_unlock(&part->view_lock);
     if (there)
         log_segment_unref(s);
 }
 
-static enum err repair_rolled(struct log_part *part, struct log_segment *s, int64_t next_base)
+/* The old file stays held until the new ones have its place: who still finds the segment reads the
+ * old bytes. */
+static enum err repair_held(struct log_part *part, struct log_segment *s, int64_t next_base,
+                            struct os_file *file, struct log_holes *holes)
 {
-    struct log *log = part->log;
     struct runs runs = {0};
-    struct os_file *file = NULL;
-    uint64_t room = s->cost + (s->holes.count + 1) * log_segment_cost(4096, 1, 1);
-    TRY(log_quota_make(log, room, part));
-    enum err error = log_segment_hold(s, &file);
-    if (error == ERR_OK) {
-        error = log_repair_files(part, file, s->base_offset, s->size, &s->holes);
-        log_segment_drop(s);
-    }
+    enum err error = log_repair_files(part, file, s->base_offset, s->size, holes);
     if (error == ERR_OK)
-        error = load_runs(part, s, next_base, &runs);
+        error = load_runs(part, s, next_base, holes, &runs);
     if (error == ERR_OK)
         swap(part, s, &runs);
     for (size_t i = 0; i < runs.count; i++)
-        if (runs.items[i]->removed)
+        if (atomic_load(&runs.items[i]->removed))
             log_segment_remove_files(runs.items[i]);
     runs_release(&runs);
+    return error;
+}
+
+static enum err repair_rolled(struct log_part *part, struct log_segment *s, int64_t next_base,
+                              struct log_holes *holes)
+{
+    struct log *log = part->log;
+    struct os_file *file = NULL;
+    uint64_t room = s->cost + (holes->count + 1) * log_segment_cost(4096, 1, 1);
+    TRY(log_quota_make(log, room, part));
+    enum err error = log_segment_hold(s, &file);
+    if (error == ERR_OK) {
+        error = repair_held(part, s, next_base, file, holes);
+        log_segment_drop(s);
+    }
     log_quota_return(log, room);
     return error;
 }
 
-static enum err repair_segment(struct log_part *part, struct log_segment *s)
+/* A copy, because a reader may examine the segment again meanwhile; and where the next segment
+ * starts, 0: this one is no longer there. */
+static int64_t look_at(struct log_part *part, const struct log_segment *s,
+                       struct log_holes *ret_holes)
 {
-    if (s == part->active)
-        TRY(log_part_roll(part));
-    log_sync_part(part);
     int64_t next_base = 0;
     os_mutex_lock(&part->view_lock);
     for (size_t i = 0; i + 1 < part->segment_count; i++)
         if (part->segments[i] == s)
             next_base = part->segments[i + 1]->base_offset;
+    for (size_t i = 0; i < s->holes.count; i++)
+        log_holes_add(ret_holes, &s->holes.items[i]);
     os_mutex_unlock(&part->view_lock);
-    return next_base > 0 ? repair_rolled(part, s, next_base) : ERR_OK;
+    return next_base;
+}
+
+static enum err repair_segment(struct log_part *part, struct log_segment *s)
+{
+    struct log_holes holes = {0};
+    if (s == part->active)
+        TRY(log_part_roll(part));
+    log_sync_part(part);
+    /* It may have grown since its holes were found: what follows the last one must be known. */
+    TRY(log_segment_examine(s));
+    int64_t next_base = look_at(part, s, &holes);
+    enum err error = ERR_OK;
+    if (next_base > 0 && holes.count > 0)
+        error = repair_rolled(part, s, next_base, &holes);
+    log_holes_release(&holes);
+    return error;
 }
 
 void log_part_repair(struct log_part *part)

@@ -81,7 +81,9 @@ enum err log_segment_hold(struct log_segment *s, struct os_file **ret_file)
 {
     struct log *log = s->part->log;
     os_mutex_lock(&log->files_lock);
-    enum err error = s->file ? ERR_OK : open_file(s);
+    enum err error = ERR_OK;
+    if (!s->file) /* a name may have come to mean another file */
+        error = atomic_load(&s->removed) ? ERR_NOT_FOUND : open_file(s);
     if (error == ERR_OK) {
         if (s->idle)
             idle_remove(log, s);

@@ -461,7 +461,7 @@ static void empty(struct log_part *part)
     part->waiting_first = part->waiting_last = NULL;
     part->active = NULL;
     for (size_t i = 0; i < count; i++) {
-        segments[i]->removed = true;
+        atomic_store(&segments[i]->removed, true);
         if (segments[i]->dirty)
             log_segment_drop(segments[i]);
         segments[i]->dirty = false;

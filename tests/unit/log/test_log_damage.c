@@ -224,6 +224,52 @@ static void damage_is_set_aside_at_the_open(void **state)
     }
 }
 
+/* Met while the segment is still written to; what comes behind the damage is not lost by mending
+ * it. */
+static void damage_in_the_active_segment(void **state)
+{
+    (void)state;
+    struct folder f = folder_make();
+    struct noted noted = {.count = 0};
+    struct log_options options = {
+        .dir = f.path, .manual = true, .report = note_report, .arg = &noted};
+    struct log *log = open_log(&options);
+    struct log_part *part = open_part(log, "t", &plain);
+    char path[400];
+    for (uint64_t n = 0; n < 10; n++)
+        assert_int_equal(append_numbered(part, n, 1000, LOG_ACK_SYNC), n);
+    nth_file(&f, ".log", 0, path);
+    write_at(path, -2500, "damage from here to the end", 27);
+    write_at(path, -1500, "damage from here to the end", 27);
+    write_at(path, -500, "damage from here to the end", 27);
+    assert_int_equal(read_forward(part, 0, NULL, NULL), 7);
+    for (uint64_t n = 10; n < 15; n++)
+        assert_int_equal(append_numbered(part, n, 1000, LOG_ACK_SYNC), n);
+    for (int round = 0; round < 3; round++) {
+        struct log_range range;
+        assert_int_equal(read_forward(part, 0, NULL, NULL), 12);
+        assert_int_equal(read_backward(part, 15, NULL), 12);
+        assert_int_equal(log_read(part, 0, 1 << 20, &range), ERR_OK);
+        assert_int_equal(range.base_offset, 0);
+        int64_t next = range.next_offset;
+        log_range_release(&range);
+        assert_int_equal(log_read(part, next, 1 << 20, &range), ERR_OK);
+        assert_int_equal(range.base_offset, 10);
+        assert_int_equal(range.next_offset, 15);
+        log_range_release(&range);
+        log_maintain(log);
+        if (round == 1) {
+            log_close(log);
+            log = open_log(&options);
+            part = open_part(log, "t", &plain);
+        }
+    }
+    assert_int_equal(noted.count, 1);
+    assert_int_equal(damages(part), 0);
+    log_close(log);
+    folder_remove(&f);
+}
+
 static void a_segment_that_is_all_damage_keeps_its_place(void **state)
 {
     (void)state;
@@ -369,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_torn_tail_is_cut),
         cmocka_unit_test(damage_is_read_around),
         cmocka_unit_test(damage_is_set_aside_at_the_open),
+        cmocka_unit_test(damage_in_the_active_segment),
         cmocka_unit_test(a_segment_that_is_all_damage_keeps_its_place),
         cmocka_unit_test(indexes_are_made_again),
         cmocka_unit_test(a_wrong_offset_is_damage),

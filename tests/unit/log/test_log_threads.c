@@ -299,11 +299,95 @@ static void room_is_made_by_many(void **state)
     folder_remove(&f);
 }
 
+/* Damage, met and mended, under readers: they see what is good, all of it, whenever they look. */
+enum { DAMAGED_RECORDS = 400, DAMAGED_SEGMENTS = 8 };
+
+static atomic_uint damaged;
+
+static void read_again_and_again(void *arg)
+{
+    struct log_part *part = log_topic_part(the_topic, 0);
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        unsigned before = atomic_load(&damaged);
+        size_t forward = read_forward(part, 0, NULL, NULL);
+        size_t backward = read_backward(part, DAMAGED_RECORDS, NULL);
+        unsigned after = atomic_load(&damaged) + 1; /* one may be under way */
+        assert_true(forward <= DAMAGED_RECORDS - before + 1);
+        assert_true(forward >= DAMAGED_RECORDS - after);
+        assert_true(backward >= DAMAGED_RECORDS - after);
+    }
+}
+
+/* The value's middle of the third record of a segment. */
+static void damage_segment(const struct folder *f, int64_t base)
+{
+    char path[128];
+    struct batch_header h;
+    char bytes[BATCH_HEADER_BYTES];
+    (void)snprintf(path, sizeof path, "%s/topics/t-0/%020lld.log", f->path, (long long)base);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    assert_int_equal(fread(bytes, 1, sizeof bytes, file), sizeof bytes);
+    assert_int_equal(batch_header_read(str_of(bytes, sizeof bytes), &h), ERR_OK);
+    assert_int_equal(fseek(file, (long)(2 * h.size_bytes + h.size_bytes / 2), SEEK_SET), 0);
+    assert_int_equal(fwrite("damage!", 1, 7, file), 7);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void damage_is_mended_under_readers(void **state)
+{
+    (void)state;
+    struct folder f = folder_make();
+    struct log_options options = {.dir = f.path};
+    struct log_topic_config single = config;
+    struct os_thread readers[3];
+    int64_t bases[DAMAGED_SEGMENTS];
+    size_t count = 0;
+    single.partitions = 1;
+    single.compression = COMPRESS_NONE;
+    the_log = open_log(&options);
+    assert_int_equal(log_topic_open(the_log, STR("t"), &single, &the_topic), ERR_OK);
+    struct log_part *part = log_topic_part(the_topic, 0);
+    for (uint64_t n = 0; n < DAMAGED_RECORDS; n++) {
+        struct log_part_info info;
+        log_part_describe(part, &info);
+        uint32_t before = info.segments;
+        assert_int_equal(append_numbered(part, n, 2000, LOG_ACK_WRITE), n);
+        log_part_describe(part, &info);
+        if (info.segments > before && count < DAMAGED_SEGMENTS)
+            bases[count++] = (int64_t)n;
+    }
+    assert_int_equal(count, DAMAGED_SEGMENTS);
+    atomic_store(&stop, false);
+    atomic_store(&damaged, 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(os_thread_start("reader", read_again_and_again, NULL, &readers[i]),
+                         ERR_OK);
+    for (size_t i = 0; i < count; i++) {
+        damage_segment(&f, bases[i]);
+        (void)read_forward(part, 0, NULL, NULL);
+        atomic_fetch_add(&damaged, 1);
+        log_maintain(the_log);
+    }
+    atomic_store(&stop, true);
+    for (int i = 0; i < 3; i++)
+        os_thread_join(&readers[i]);
+    assert_int_equal(read_forward(part, 0, NULL, NULL), DAMAGED_RECORDS - DAMAGED_SEGMENTS);
+    log_close(the_log);
+    the_log = open_log(&options);
+    part = log_topic_part(log_topic_find(the_log, STR("t")), 0);
+    assert_int_equal(read_forward(part, 0, NULL, NULL), DAMAGED_RECORDS - DAMAGED_SEGMENTS);
+    log_close(the_log);
+    folder_remove(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_at_once),
         cmocka_unit_test(room_is_made_by_many),
+        cmocka_unit_test(damage_is_mended_under_readers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
