@@ -254,27 +254,39 @@ static enum err forward_next(struct log_cursor *c, const struct log_entry **ret_
 /* Backward ---------------------------------------------------------------------------------------
  */
 
-/* The last batch in the segment at hand that starts at or below target, into c->header.
+/* The last batch at or behind position that starts at or below target, into c->header.
  * ERR_NOT_FOUND. */
-static enum err last_batch(struct log_cursor *c, int64_t target, uint64_t *ret_position)
+static enum err last_batch_from(struct log_cursor *c, int64_t target, uint64_t position,
+                                int64_t min_offset, uint64_t *ret_position)
 {
-    uint64_t position = 0;
-    int64_t next = 0;
-    TRY(log_find_start(&c->found, &c->reader, target, &position, &next));
     struct batch_header h;
     enum err error;
     bool any = false;
-    while ((error = log_find_batch(&c->found, &c->reader, next, 0, &position, &h)) == ERR_OK &&
+    while ((error = log_find_batch(&c->found, &c->reader, min_offset, 0, &position, &h)) ==
+               ERR_OK &&
            h.base_offset <= target) {
         c->header = h;
         *ret_position = position;
         position += h.size_bytes;
-        next = batch_last_offset(&h) + 1;
+        min_offset = batch_last_offset(&h) + 1;
         any = true;
     }
     if (error != ERR_OK && error != ERR_NOT_FOUND)
         return error;
     return any ? ERR_OK : ERR_NOT_FOUND;
+}
+
+/* The same in the segment at hand. */
+static enum err last_batch(struct log_cursor *c, int64_t target, uint64_t *ret_position)
+{
+    uint64_t position = 0;
+    int64_t min_offset = 0;
+    TRY(log_find_start(&c->found, &c->reader, target, &position, &min_offset));
+    enum err error = last_batch_from(c, target, position, min_offset, ret_position);
+    if (error != ERR_NOT_FOUND || position == 0)
+        return error;
+    /* The index led into a hole: what is before it is found from the start. */
+    return last_batch_from(c, target, 0, c->found.segment->base_offset, ret_position);
 }
 
 static enum err index_records(struct log_cursor *c)

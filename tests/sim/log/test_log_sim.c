@@ -243,6 +243,19 @@ static void check_entry(struct model *m, const struct log_entry *e)
     mem_free(memory);
 }
 
+/* Backward there is the same as forward. */
+static void compare_backward(struct model *m, uint64_t count)
+{
+    struct log_cursor *cursor = NULL;
+    const struct log_entry *e = NULL;
+    enum err error;
+    CHECK(log_cursor_open(m->part, INT64_MAX, LOG_BACKWARD, &cursor) == ERR_OK);
+    while ((error = log_cursor_next(cursor, &e)) == ERR_OK && e)
+        CHECK(count-- > 0);
+    log_cursor_close(cursor);
+    CHECK(error != ERR_OK || count == 0);
+}
+
 /* Read a partition whole. power_lost: what was not synced may be gone. */
 static bool compare(struct model *m, bool power_lost)
 {
@@ -251,6 +264,7 @@ static bool compare(struct model *m, bool power_lost)
     struct log_part_info info;
     int64_t before = -1;
     uint64_t before_id = 0;
+    uint64_t count = 0;
     enum err error;
     log_part_describe(m->part, &info);
     for (size_t i = 0; i < m->count; i++)
@@ -263,11 +277,13 @@ static bool compare(struct model *m, bool power_lost)
         before = e->offset;
         before_id = id;
         check_entry(m, e);
+        count++;
     }
     log_cursor_close(cursor);
     sim.reads++;
     if (error != ERR_OK) /* a fault that was asked for */
         return false;
+    compare_backward(m, count);
     for (size_t i = 0; i < m->count; i++) {
         struct record *r = m->records[i];
         if (r->seen || r->state != ACKNOWLEDGED || r->offset < m->highest_start ||
