@@ -7,12 +7,13 @@
  *     bench_log quiet [--gap-us G] [--seconds S] [--lazy] [--compression C]
  *     bench_log open  [--gib N]
  *
- * write: one thread appends as fast as the log takes it; MB/s by the clock and by CPU seconds of
- * the process. sync: appenders that each keep W appends waiting for their sync; --delay-us makes
- * every fdatasync that much slower. turns: an event loop at its limit: W appends, then log_commit,
- * again and again; CPU µs for each append, syncs included. quiet: an append every gap, with little
- * to do; CPU µs for each, with the committer's thread or (--lazy) with log_commit. open: fill N
- * GiB, then open it after a clean stop and after the death of the process.
+ * write   one thread appends as fast as the log takes it; MB/s by the clock, and by CPU seconds
+ * sync    appenders that each keep W appends waiting for their sync; --delay-us is added to every
+ *         fdatasync
+ * turns   an event loop at its limit: W appends, then log_commit, again and again; CPU µs for each
+ *         append, syncs included
+ * quiet   an append every gap; CPU µs for each, by the committer's thread or (--lazy) log_commit
+ * open    fill N GiB, then open it after a clean stop and after the death of the process
  *
  * Values are chat calls of about 3 KB made up from words, or --bytes random letters. A line of
  * key=value goes to standard output. */
@@ -70,8 +71,7 @@ static struct os_fs slow_fs(void)
     return fs;
 }
 
-/* Values -----------------------------------------------------------------------------------------
- */
+/* Values -------------------------------------------------------------------------------------- */
 
 static struct str values[4096];
 static size_t value_count;
@@ -163,8 +163,7 @@ static struct log_part *open_part(struct log *log, const char *name, enum log_du
 static atomic_ulong completed;
 static atomic_ulong failed;
 
-/* write ------------------------------------------------------------------------------------------
- */
+/* write --------------------------------------------------------------------------------------- */
 
 enum { RING = 1 << 14 };
 
@@ -221,8 +220,7 @@ static void run_write(void)
     mem_free(ring);
 }
 
-/* sync -------------------------------------------------------------------------------------------
- */
+/* sync ---------------------------------------------------------------------------------------- */
 
 struct appender {
     struct log_part *part;
@@ -317,8 +315,7 @@ static void run_sync(void)
     log_close(log);
 }
 
-/* quiet ------------------------------------------------------------------------------------------
- */
+/* quiet --------------------------------------------------------------------------------------- */
 
 static void run_quiet(void)
 {
@@ -357,8 +354,7 @@ static void run_quiet(void)
     log_close(log);
 }
 
-/* turns ------------------------------------------------------------------------------------------
- */
+/* turns --------------------------------------------------------------------------------------- */
 
 static void run_turns(void)
 {
@@ -391,8 +387,7 @@ static void run_turns(void)
     mem_free(appends);
 }
 
-/* open -------------------------------------------------------------------------------------------
- */
+/* open ---------------------------------------------------------------------------------------- */
 
 static uint64_t timed_open(const char *after)
 {
@@ -461,8 +456,7 @@ static void run_open(void)
     in_child(open_after_death);
 }
 
-/* All of it --------------------------------------------------------------------------------------
- */
+/* All of it ----------------------------------------------------------------------------------- */
 
 static void remove_dir(const char *dir)
 {

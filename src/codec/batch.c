@@ -27,7 +27,7 @@ enum {
 
 static_assert(AT_COUNT + 4 == BATCH_HEADER_BYTES, "the header ends with the count");
 
-/* Batches -------------------------------------------------------------------------------------- */
+/* Batches ------------------------------------------------------------------------------------- */
 
 static bool header_is_possible(const struct batch_header *h, int32_t length)
 {
@@ -118,7 +118,7 @@ enum err batch_unpack(struct compress *c, const struct batch_header *h, struct s
     return compress_read(c, batch_codec(h), records, max_bytes, out);
 }
 
-/* Records -------------------------------------------------------------------------------------- */
+/* Records ------------------------------------------------------------------------------------- */
 
 static size_t bytes_size(struct str s)
 {

@@ -1,19 +1,29 @@
 /* Record batches, version 2: Kafka's unit of writing, in files and on the wire alike.
  *
- *      0  int64  base offset                  of the first record      } not covered by the CRC: a
- * broker 8  int32  length                       of what follows it       } stamps offset and epoch
- * without 12  int32  partition leader epoch                                } touching the rest 16
- * int8   magic, 2 17  uint32 CRC-32C of everything from byte 21 on 21  int16  attributes: 0-2
- * codec, 3 append time, 4 transactional, 5 control, 6 delete horizon 23  int32  last offset delta
- * last offset - base offset 27  int64  base timestamp, ms           of the first record 35  int64
- * largest timestamp, ms 43  int64  producer id                  -1: none 51  int16  producer epoch
- * -1: none 53  int32  base sequence                -1: none 57  int32  count of records 61 records,
- * compressed together where attributes say so
+ *      0  int64  base offset               of the first record
+ *      8  int32  length                    of what follows it
+ *     12  int32  partition leader epoch
+ *     16  int8   magic, 2
+ *     17  uint32 CRC-32C                   of everything from byte 21 on
+ *     21  int16  attributes                bits 0-2 codec, 3 append time, 4 transactional,
+ *                                          5 control, 6 delete horizon
+ *     23  int32  last offset delta         last offset - base offset
+ *     27  int64  base timestamp, ms        of the first record
+ *     35  int64  largest timestamp, ms
+ *     43  int64  producer id               -1: none
+ *     51  int16  producer epoch            -1: none
+ *     53  int32  base sequence             -1: none
+ *     57  int32  count of records
+ *     61  records, compressed together where attributes say so
+ *
+ * What stands before byte 21 is not covered by the CRC: a broker stamps base offset and leader
+ * epoch without touching the rest.
  *
  * A record (all integers zigzag varints, a length of -1 is null):
+ *
  *     length of what follows | attributes, 1 byte, 0 | timestamp delta | offset delta
- *     | key length | key | value length | value | count of headers | (name length | name | value
- * length | value)*
+ *     | key length | key | value length | value
+ *     | count of headers | (name length | name | value length | value)*
  *
  * Source: Kafka's DefaultRecordBatch.java and DefaultRecord.java. Pure functions, any thread. */
 #ifndef WEIR_CODEC_BATCH_H

@@ -1,8 +1,8 @@
 /* Kafka's four codecs over the system's libraries. Framing that the libraries do not know is
  * xerial's snappy stream, which Java's producers write:
  *
- *     82 53 4e 41 50 50 59 00 | version, int32 | compatible version, int32 | (length, int32 | raw
- * snappy)*
+ *     82 53 4e 41 50 50 59 00 | version, int32 | compatible version, int32
+ *     | (length, int32 | raw snappy)*
  *
  * Integers are big-endian. */
 #include "codec/compress.h"
@@ -67,7 +67,7 @@ enum err compress_from_name(struct str name, enum compress_codec *ret_codec)
     return ERR_INVALID;
 }
 
-/* Writing ------------------------------------------------------------------------------------ */
+/* Writing ------------------------------------------------------------------------------------- */
 
 static enum err reserve(struct buf *out, size_t n)
 {
@@ -177,7 +177,7 @@ enum err compress_write(struct compress *c, enum compress_codec codec, struct st
     return cut_back(out, before, write_any(c, codec, in, out));
 }
 
-/* Reading ------------------------------------------------------------------------------------ */
+/* Reading ------------------------------------------------------------------------------------- */
 
 /* Room for the next piece of output: at most CHUNK_BYTES, never past end (an out->len). One byte
  * more than the maximum is allowed, by which a stream shows that it goes on. */

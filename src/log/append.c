@@ -149,8 +149,7 @@ enum err log_append(struct log_part *part, const struct log_record *record,
     return error;
 }
 
-/* A producer's batch -----------------------------------------------------------------------------
- */
+/* A producer's batch -------------------------------------------------------------------------- */
 
 static enum err check_batch(struct str batch, struct batch_header *ret_header)
 {
@@ -199,8 +198,7 @@ enum err log_append_batch(struct log_part *part, struct str batch, struct log_ap
     return error;
 }
 
-/* Waiting ----------------------------------------------------------------------------------------
- */
+/* Waiting ------------------------------------------------------------------------------------- */
 
 struct waiter {
     struct log_append append; /* first: done() gets this */

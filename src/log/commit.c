@@ -1,16 +1,15 @@
 /* From staged batches to the file: everything that is pending on a partition in as few writes as
  * LOG_GROUP_BATCHES_MAX and LOG_GROUP_BYTES_MAX allow.
  *
- *     staged -> packed (compressed, once) -> stamped (offset, CRC) -> one write -> index, view,
- * done()
+ *     staged -> packed (compressed, once) -> stamped (offset, CRC) -> one write
+ *            -> index, readers, done()
  *
  * Offsets are given out at the write, so a group that fails leaves no gap. */
 #include "log/log_int.h"
 
 enum { PACK_MIN_BYTES = 256 /* smaller records are not worth a codec's frame */ };
 
-/* The queue of partitions with staged batches ----------------------------------------------------
- */
+/* The queue of partitions with staged batches ------------------------------------------------- */
 
 static struct log_part *queue_pop(struct log *log)
 {
@@ -43,8 +42,7 @@ void log_committer_wake(struct log *log)
     os_mutex_unlock(&log->commit_queue_lock);
 }
 
-/* What a committing thread works with ------------------------------------------------------------
- */
+/* What a committing thread works with --------------------------------------------------------- */
 
 static struct log_scratch *scratch_take(struct log *log)
 {
@@ -71,8 +69,7 @@ static void scratch_give(struct log *log, struct log_scratch *scratch)
     os_mutex_unlock(&log->pool_lock);
 }
 
-/* Ending appends ---------------------------------------------------------------------------------
- */
+/* Ending appends ------------------------------------------------------------------------------ */
 
 void log_done_add(struct log_done *done, struct log_append *append)
 {
@@ -114,8 +111,7 @@ void log_fail_appends(struct log *log, struct log_append *first, enum err error)
     log_done_run(&done);
 }
 
-/* A group ----------------------------------------------------------------------------------------
- */
+/* A group ------------------------------------------------------------------------------------- */
 
 struct group {
     struct log_staged *first;
@@ -441,8 +437,7 @@ bool log_part_commit(struct log_part *part, bool fast)
     return whole;
 }
 
-/* Who commits ------------------------------------------------------------------------------------
- */
+/* Who commits --------------------------------------------------------------------------------- */
 
 /* False when the part is left to the committer: it needs waiting, or another thread writes to it,
  * which may have looked at what is staged already. */

@@ -75,8 +75,7 @@ int64_t log_cursor_offset(const struct log_cursor *c)
     return c->offset;
 }
 
-/* Batches ----------------------------------------------------------------------------------------
- */
+/* Batches ------------------------------------------------------------------------------------- */
 
 /* Hold the segment that offset is in. ERR_NOT_FOUND: none, it is the end. ERR_RESET: its owner has
  * removed the file from a folder that is only looked at; *ret_next_base is where others begin. */
@@ -132,8 +131,7 @@ static enum err load_batch(struct log_cursor *c, uint64_t position)
     return error == ERR_OK ? ERR_OK : ERR_CORRUPT;
 }
 
-/* Records ----------------------------------------------------------------------------------------
- */
+/* Records ------------------------------------------------------------------------------------- */
 
 static void fill_entry(struct log_cursor *c, const struct record_view *r)
 {
@@ -166,8 +164,7 @@ const struct str *log_entry_header(const struct log_entry *entry, struct str nam
     return NULL;
 }
 
-/* Forward ----------------------------------------------------------------------------------------
- */
+/* Forward ------------------------------------------------------------------------------------- */
 
 /* Find the batch for c->offset in the segment at hand, or in the next. ERR_NOT_FOUND at the end. */
 static enum err forward_seek(struct log_cursor *c)
@@ -251,8 +248,7 @@ static enum err forward_next(struct log_cursor *c, const struct log_entry **ret_
     }
 }
 
-/* Backward ---------------------------------------------------------------------------------------
- */
+/* Backward ------------------------------------------------------------------------------------ */
 
 /* The last batch at or behind position that starts at or below target, into c->header.
  * ERR_NOT_FOUND. */

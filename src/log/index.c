@@ -60,8 +60,7 @@ void log_index_add(struct log_index *index, int64_t base, const struct batch_hea
     ASSERT(index->offsets.error == ERR_OK && index->times.error == ERR_OK);
 }
 
-/* Looking up -------------------------------------------------------------------------------------
- */
+/* Looking up ---------------------------------------------------------------------------------- */
 
 static enum err entry_get(const struct log_index_view *view, size_t at, size_t entry_bytes,
                           char *ret_entry)
@@ -159,8 +158,7 @@ enum err log_index_last_time(struct log_index_view times, int64_t *ret_timestamp
     return ERR_OK;
 }
 
-/* Checking ---------------------------------------------------------------------------------------
- */
+/* Checking ------------------------------------------------------------------------------------ */
 
 bool log_index_is_sane(struct str offsets, struct str times, uint64_t segment_size)
 {

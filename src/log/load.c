@@ -1,10 +1,10 @@
 /* A partition at open: which of its files can be believed, and what to do with the others.
  *
- *     clean stop       every segment is believed; the marker says where the last one ends
- *     otherwise        a segment with index files that is not the last was synced whole before they
- * were made (invariant 4): believed. The others are read, batch by batch: nothing good follows the
- * damage in the last segment: a torn tail, cut off any other damage: repair.c, then once more from
- * the start
+ *     clean stop    every segment is believed; the marker says where the last one ends
+ *     otherwise     a segment with index files that is not the last was synced whole before they
+ *                   were made (invariant 4): believed. The others are read, batch by batch:
+ *                     nothing good behind the damage, in the last segment: a torn tail, cut off
+ *                     any other damage: repair.c, then once more from the start
  *
  * Nobody else has the partition yet, so no lock is needed but for what segment.c takes itself. */
 #include "log/log_int.h"
@@ -127,8 +127,7 @@ static enum err list(struct log_part *part, struct listing *ret_listing)
     return ERR_OK;
 }
 
-/* A segment that is believed ---------------------------------------------------------------------
- */
+/* A segment that is believed ------------------------------------------------------------------ */
 
 static uint64_t touched_us(int64_t modified_ms)
 {
@@ -232,8 +231,7 @@ static enum err load_marked(struct log_segment *s, const struct log_mark *mark)
     return error;
 }
 
-/* A segment that is read -------------------------------------------------------------------------
- */
+/* A segment that is read ---------------------------------------------------------------------- */
 
 static enum err cut_tail(struct log_segment *s, struct os_file *file, struct log_scan *scan)
 {
@@ -332,8 +330,7 @@ enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base
     return ERR_OK;
 }
 
-/* The partition ----------------------------------------------------------------------------------
- */
+/* The partition ------------------------------------------------------------------------------- */
 
 struct loading {
     struct log_part *part;

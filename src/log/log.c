@@ -25,8 +25,7 @@ void log_report(const struct log *log, enum log_severity severity, const char *f
     log->options.report(log->options.arg, severity, str_of(text, len));
 }
 
-/* Memory -----------------------------------------------------------------------------------------
- */
+/* Memory -------------------------------------------------------------------------------------- */
 
 static char *join(const char *dir, const char *name)
 {
@@ -103,8 +102,7 @@ static void log_free(struct log *log)
     mem_free(log);
 }
 
-/* The folder -------------------------------------------------------------------------------------
- */
+/* The folder ---------------------------------------------------------------------------------- */
 
 static enum err fail(struct buf *detail, enum err error, const char *what, const char *path)
 {
@@ -236,8 +234,7 @@ static enum err open_folder(struct log *log, struct buf *detail)
     return error;
 }
 
-/* Threads ----------------------------------------------------------------------------------------
- */
+/* Threads ------------------------------------------------------------------------------------- */
 
 static void wake_all(struct log *log)
 {
@@ -282,8 +279,7 @@ static enum err start_threads(struct log *log)
     return ERR_OK;
 }
 
-/* Opening and closing ----------------------------------------------------------------------------
- */
+/* Opening and closing ------------------------------------------------------------------------- */
 
 enum err log_open(const struct log_options *options, struct buf *detail, struct log **ret_log)
 {

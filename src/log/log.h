@@ -4,8 +4,8 @@
  *     <dir>/format                      "weir-log 1"
  *     <dir>/clean                       where every partition ended, written by a clean stop
  *     <dir>/topics/<topic>.topic        a topic's configuration
- *     <dir>/topics/<topic>-<partition>/ <base offset>.log .index .timeindex,
- * leader-epoch-checkpoint <dir>/quarantine/                 damaged bytes that were set aside
+ *     <dir>/topics/<topic>-<partition>/ <base offset>.log .index .timeindex, the leader epochs
+ *     <dir>/quarantine/                 damaged bytes that were set aside
  *     <dir>/anything else               counted against the quota, otherwise left alone
  *
  * Any thread may call any function here unless its comment says otherwise. Nothing here waits for
@@ -52,10 +52,9 @@ enum {
     LOG_HEADERS_MAX = 64,              /* of one record: ERR_TOO_LARGE */
     LOG_SEGMENT_DEFAULT_BYTES = 64 << 20,
     LOG_QUOTA_MIN_BYTES = 4 << 20,
-    LOG_PROTECT_DEFAULT_MS = 10000,
 };
 
-/* Opening and closing ------------------------------------------------------------------------ */
+/* Opening and closing ------------------------------------------------------------------------- */
 
 enum log_severity { LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -99,7 +98,7 @@ MUST_CHECK enum err log_open(const struct log_options *options, struct buf *deta
  * appends must have ended. */
 void log_close(struct log *log);
 
-/* Topics ------------------------------------------------------------------------------------- */
+/* Topics -------------------------------------------------------------------------------------- */
 
 enum log_durability {
     LOG_WRITE, /* acknowledged when written to the page cache; on disk within 5 ms */
@@ -165,7 +164,7 @@ int64_t log_part_end(struct log_part *part);
  * a call. No effect otherwise. */
 MUST_CHECK enum err log_part_refresh(struct log_part *part);
 
-/* Appending ---------------------------------------------------------------------------------- */
+/* Appending ----------------------------------------------------------------------------------- */
 
 enum log_ack {
     LOG_ACK_TOPIC = 0, /* as the topic's durability says */
@@ -227,7 +226,7 @@ void log_commit(struct log *log);
 MUST_CHECK enum err log_append_wait(struct log_part *part, const struct log_record *record,
                                     enum log_ack ack, int64_t *ret_offset);
 
-/* Reading ------------------------------------------------------------------------------------ */
+/* Reading ------------------------------------------------------------------------------------- */
 
 /* Whole batches in a segment's file, kept readable by the reference until released, whatever
  * retention does. Bytes below position + length never change. */
@@ -304,7 +303,7 @@ bool log_watch_add(struct log_part *part, struct log_watch *watch, int64_t offse
  */
 void log_watch_remove(struct log_watch *watch);
 
-/* Room --------------------------------------------------------------------------------------- */
+/* Room ---------------------------------------------------------------------------------------- */
 
 /* Count bytes that another part is about to write under dir (a blob, a database), making room as
  * for records; ERR_QUOTA. Count a file as log_quota_file_bytes(size) to be exact. What is there at
@@ -332,7 +331,7 @@ struct log_stats {
 
 void log_stats(struct log *log, struct log_stats *ret_stats);
 
-/* Checking ----------------------------------------------------------------------------------- */
+/* Checking ------------------------------------------------------------------------------------ */
 
 struct log_damage {
     struct log_part *part;
@@ -359,7 +358,7 @@ log_file_scan(const char *path,
                             struct str bytes),
               void (*damage)(void *arg, const struct log_damage *damage), void *arg);
 
-/* The wheel, in manual mode ------------------------------------------------------------------ */
+/* The wheel, in manual mode ------------------------------------------------------------------- */
 
 /* One round of retention, quota headroom, rolling by age. The log's own thread does it every few
  * seconds. */

@@ -1,38 +1,39 @@
 /* What the files of src/log share.
  *
- *     append.c   records into a partition's staged batches                    any thread
- *     commit.c   staged batches into the active segment, one write            committer, or
- * log_commit sync.c     fdatasync, acknowledgement of what waited for it, sealing    sync threads
- *     segment.c  one .log file with its indexes; index.c the indexes          all
- *     part.c     a partition's list of segments, what readers may see, roll    all
- *     load.c     a partition's files at open; scan.c batches of a file, repair.c around damage
- *     read.c, cursor.c, time.c, verify.c                                      readers
- *     quota.c    bytes of the folder; retain.c removal by age and size        committer,
- * maintenance topic.c    configurations; log.c open, close, threads
+ *     append.c    records into a partition's staged batches            any thread
+ *     commit.c    staged batches into the active segment, one write    committer, or log_commit
+ *     sync.c      fdatasync, then what waited for it, then sealing     sync threads
+ *     segment.c   one .log file with its indexes (index.c)             all
+ *     part.c      a partition's segments, what readers see, rolling    all
+ *     load.c      a partition's files at open (mark.c, epoch.c, usage.c)
+ *     scan.c      batches of a file; repair.c around damage            open, readers, maintenance
+ *     read.c, cursor.c, time.c, verify.c, refresh.c                    readers
+ *     quota.c     bytes of the folder                                  committer, maintenance
+ *     retain.c    removal by age and size                              maintenance
+ *     topic.c     configurations; log.c open, close, threads; fatal.c the end
  *
  * Locks, outermost first; a thread holding one may only take those after it:
- *   1. log.admin_lock         creating, changing and removing topics, over their files too
- *   2. part.commit_lock       who may write to the active segment. done() runs under it.
- *                             A second one only by try-lock (making room).
- *   3. log.evict_lock         who removes segments to make room
- *   4. part.stage_lock        what was accepted and is not yet written
- *   5. part.view_lock         segments, what of them is visible, indexes in memory, waiters,
- * watches
- *   6. log.files_lock         open files
- *   7. log.topics_lock, log.commit_queue_lock, log.sync_lock, log.pool_lock   lists and queues
+ *   1. log.admin_lock     creating, changing and removing topics, over their files too
+ *   2. part.commit_lock   who may write to the active segment. done() runs under it. A second one
+ *                         only by try-lock (making room).
+ *   3. log.evict_lock     who removes segments to make room
+ *   4. part.stage_lock    what was accepted and is not yet written
+ *   5. part.view_lock     segments, what of them is visible, indexes in memory, waiters, watches
+ *   6. log.files_lock     open files
+ *   7. log.topics_lock, log.commit_queue_lock, log.sync_lock, log.pool_lock: lists and queues
  * 4 to 7 are held for memory operations only (6 also for open and close), never over a write or a
  * sync; so a reader never waits for an append.
  *
  * Invariants:
  *  1. A segment's bytes below `visible` are whole batches and never change.
  *  2. part.end_offset is the offset after the last batch below `visible` of the last segment that
- * has any; both change together under view_lock.
+ *     has any; both change together under view_lock.
  *  3. visible <= size <= the file's size. What the file has beyond size is being written, or is
- * left from a write that failed and is cut off before anything else is written (part.cut_needed).
+ *     left from a write that failed and is cut off before anything else is written (cut_needed).
  *  4. A .index file of a segment that is not the last exists only if the .log was synced whole
- * before. So after a crash only segments without one, and the last, are scanned.
+ *     before. So after a crash only segments without one, and the last, are scanned.
  *  5. log.used is at least what the folder takes, at every moment: it grows before a write and
- * shrinks after a removal. */
+ *     shrinks after a removal. */
 #ifndef WEIR_LOG_LOG_INT_H
 #define WEIR_LOG_LOG_INT_H
 
@@ -72,8 +73,7 @@ enum {
     LOG_QUARANTINE_MAX_BYTES = 64 << 20,
 };
 
-/* index.c: the two indexes of a segment as they will be in its files ----------------------------
- */
+/* index.c: the two indexes of a segment as they will be in its files -------------------------- */
 
 struct log_index {
     struct buf offsets;         /* (relative last offset, position) big-endian, see index.c */
@@ -117,8 +117,7 @@ MUST_CHECK enum err log_index_last_time(struct log_index_view times, int64_t *re
 /* Entries ascend and stay within the segment. For what comes from a file. */
 bool log_index_is_sane(struct str offsets, struct str times, uint64_t segment_size);
 
-/* A segment --------------------------------------------------------------------------------------
- */
+/* A segment ----------------------------------------------------------------------------------- */
 
 struct log_hole {
     uint64_t position;
@@ -201,8 +200,7 @@ bool log_segment_seal(struct log_segment *s);
  * than the quota. The quota follows with the last reference. */
 void log_segment_remove_files(struct log_segment *s);
 
-/* scan.c: batches of a file -----------------------------------------------------------------------
- */
+/* scan.c: batches of a file ------------------------------------------------------------------- */
 
 /* A window on a file. Zeroed memory with file, limit and chunk set is ready. */
 struct log_reader {
@@ -261,8 +259,7 @@ void log_scan_release(struct log_scan *scan);
 void log_holes_add(struct log_holes *holes, const struct log_hole *hole);
 void log_holes_release(struct log_holes *holes);
 
-/* A partition -------------------------------------------------------------------------------------
- */
+/* A partition --------------------------------------------------------------------------------- */
 
 /* A batch in the making. */
 struct log_staged {
@@ -444,8 +441,7 @@ struct log {
     bool maintainer_runs;
 };
 
-/* part.c ------------------------------------------------------------------------------------------
- */
+/* part.c -------------------------------------------------------------------------------------- */
 
 struct log_found {
     struct log_segment *segment; /* a reference; NULL: the offset is the end */
@@ -478,8 +474,7 @@ MUST_CHECK enum err log_part_replace_active(struct log_part *part);
  * the list's reference, removes the files, and drops it. NULL otherwise. */
 struct log_segment *log_part_take_first(struct log_part *part, const struct log_segment *expected);
 
-/* read.c ------------------------------------------------------------------------------------------
- */
+/* read.c -------------------------------------------------------------------------------------- */
 
 /* The first batch at or behind *position (where a batch starts) that ends at or above offset, holes
  * stepped over. min_offset: what the batch at *position starts at or above, or it is damage.
@@ -496,8 +491,7 @@ MUST_CHECK enum err log_find_batch_from_index(struct log_found *f, struct log_re
                                               int64_t offset, uint64_t *ret_position,
                                               struct batch_header *ret_header);
 
-/* commit.c ----------------------------------------------------------------------------------------
- */
+/* commit.c ------------------------------------------------------------------------------------ */
 
 void log_committer_run(void *log);
 void log_commit_queue_push(struct log *log, struct log_part *part);
@@ -523,8 +517,7 @@ struct log_done {
 void log_done_add(struct log_done *done, struct log_append *append);
 void log_done_run(struct log_done *done);
 
-/* sync.c ------------------------------------------------------------------------------------------
- */
+/* sync.c -------------------------------------------------------------------------------------- */
 
 void log_syncer_run(void *log);
 /* Something was written; now: somebody waits for its sync. */
@@ -534,8 +527,7 @@ void log_sync_part(struct log_part *part);
 /* A sync failed: end the process. */
 void log_fatal(struct log *log, const char *what, const char *path, enum err error);
 
-/* quota.c -----------------------------------------------------------------------------------------
- */
+/* quota.c ------------------------------------------------------------------------------------- */
 
 /* Without making room. */
 bool log_quota_take(struct log *log, uint64_t bytes);
@@ -544,8 +536,7 @@ void log_quota_return(struct log *log, uint64_t bytes);
 MUST_CHECK enum err log_quota_make(struct log *log, uint64_t bytes, struct log_part *held);
 void log_quota_keep_spare(struct log *log);
 
-/* load.c ------------------------------------------------------------------------------------------
- */
+/* load.c -------------------------------------------------------------------------------------- */
 
 /* Read a partition's folder and recover it. mark: where the clean stop left it, or NULL. */
 MUST_CHECK enum err log_part_load(struct log_part *part, const struct log_mark *mark);
@@ -554,8 +545,7 @@ MUST_CHECK enum err log_part_load(struct log_part *part, const struct log_mark *
 MUST_CHECK enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base,
                                      struct log_segment **ret_segment);
 
-/* epoch.c: leader-epoch-checkpoint ----------------------------------------------------------------
- */
+/* epoch.c: leader-epoch-checkpoint ------------------------------------------------------------ */
 
 MUST_CHECK enum err log_epochs_read(struct log_part *part);
 /* sync: it must last. */
@@ -563,8 +553,7 @@ MUST_CHECK enum err log_epochs_write(struct log_part *part, bool sync);
 /* Begin a new one at the partition's end, because what was beyond it is gone. */
 MUST_CHECK enum err log_epochs_begin(struct log_part *part);
 
-/* repair.c ----------------------------------------------------------------------------------------
- */
+/* repair.c ------------------------------------------------------------------------------------ */
 
 /* Rewrite a segment's file as one file for each run of good batches, and set aside what is between.
  * The caller has commit_lock, or nobody else has the partition yet. ERR_QUOTA, ERR_NO_SPACE …:
@@ -582,25 +571,21 @@ bool log_segment_hole(struct log_segment *s, uint64_t position, struct log_hole 
 /* Remove the oldest file that was set aside; false when there is none. */
 bool log_quarantine_shrink(struct log *log);
 
-/* topic.c -----------------------------------------------------------------------------------------
- */
+/* topic.c ------------------------------------------------------------------------------------- */
 
 MUST_CHECK enum err log_topics_load(struct log *log, struct buf *detail);
 void log_topic_free(struct log_topic *topic);
 
-/* retain.c ----------------------------------------------------------------------------------------
- */
+/* retain.c ------------------------------------------------------------------------------------ */
 
 void log_maintainer_run(void *log);
 
-/* usage.c -----------------------------------------------------------------------------------------
- */
+/* usage.c ------------------------------------------------------------------------------------- */
 
 /* What a folder takes as the quota counts it, with everything below. */
 MUST_CHECK enum err log_usage_of(const struct os_fs *fs, const char *path, uint64_t *ret_bytes);
 
-/* mark.c: the clean marker ------------------------------------------------------------------------
- */
+/* mark.c: the clean marker -------------------------------------------------------------------- */
 
 /* Read it into log.marks; an absent or damaged one leaves none. */
 void log_marks_read(struct log *log);
@@ -609,8 +594,7 @@ const struct log_mark *log_marks_find(const struct log *log, const char *name);
 /* At a clean stop: index files of active segments, then the marker. */
 MUST_CHECK enum err log_marks_write(struct log *log);
 
-/* log.c -------------------------------------------------------------------------------------------
- */
+/* log.c --------------------------------------------------------------------------------------- */
 
 void log_report(const struct log *log, enum log_severity severity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

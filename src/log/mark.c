@@ -2,8 +2,9 @@
  * not look.
  *
  *     weir-clean 1
- *     <topic>-<partition> <base offset of the last segment> <its size> <next offset> <CRC of its
- * index files> … crc <CRC-32C of the lines above, hex>
+ *     <topic>-<partition> <last segment's base> <its size> <next offset> <CRC of its index files>
+ *     …
+ *     crc <CRC-32C of the lines above, hex>
  *
  * It is removed before anything is changed, so its presence says that it is true. */
 #include "log/log_int.h"
@@ -20,8 +21,7 @@ static void path_of(const struct log *log, char ret_path[OS_PATH_MAX])
     ASSERT(n > 0 && n < OS_PATH_MAX);
 }
 
-/* Reading ----------------------------------------------------------------------------------------
- */
+/* Reading ------------------------------------------------------------------------------------- */
 
 static enum err parse_line(struct str line, struct log_mark *ret_mark)
 {
@@ -103,8 +103,7 @@ const struct log_mark *log_marks_find(const struct log *log, const char *name)
     return bsearch(name, log->marks, log->mark_count, sizeof *log->marks, with_name);
 }
 
-/* Writing ----------------------------------------------------------------------------------------
- */
+/* Writing ------------------------------------------------------------------------------------- */
 
 static enum err write_plain(struct log_segment *s, const char *suffix, struct str content)
 {

@@ -3,8 +3,8 @@
  *
  *     segments  [ sealed ][ sealed ][ rolled, unsealed ][ active      ]
  *     offsets   start ................................ end   written
- *                                                       ^ what readers see; for LOG_WRITE they are
- * equal */
+ *
+ * Readers see what is below the end. For LOG_WRITE end and written are equal. */
 #include "log/log_int.h"
 
 #include <stdio.h>
@@ -52,8 +52,7 @@ uint32_t log_part_index(const struct log_part *part)
     return part->number;
 }
 
-/* What there is ----------------------------------------------------------------------------------
- */
+/* What there is ------------------------------------------------------------------------------- */
 
 static int64_t start_offset(const struct log_part *part)
 {
@@ -171,8 +170,7 @@ void log_part_segments_release(struct log_segment **segments, size_t count)
     mem_free(segments);
 }
 
-/* Changing it ------------------------------------------------------------------------------------
- */
+/* Changing it --------------------------------------------------------------------------------- */
 
 void log_part_insert(struct log_part *part, size_t at, struct log_segment *s)
 {
@@ -302,8 +300,7 @@ struct log_segment *log_part_take_first(struct log_part *part, const struct log_
     return first;
 }
 
-/* Watching ---------------------------------------------------------------------------------------
- */
+/* Watching ------------------------------------------------------------------------------------ */
 
 bool log_watch_add(struct log_part *part, struct log_watch *watch, int64_t offset)
 {

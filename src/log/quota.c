@@ -44,8 +44,7 @@ void log_quota_return(struct log *log, uint64_t bytes)
     ASSERT(before >= bytes);
 }
 
-/* What may go ------------------------------------------------------------------------------------
- */
+/* What may go --------------------------------------------------------------------------------- */
 
 static bool is_old(const struct log *log, const struct log_segment *s, uint64_t now_us)
 {

@@ -1,9 +1,9 @@
 /* Damage before the end of a segment: what is good stays, each run of it as a segment of its own,
  * and what lies between is set aside.
  *
- *     before   | good A | ##hole## | good B |##| good C |        00…0100.log
- *     after    | good A |   | good B |   | good C |              00…0100.log 00…0170.log
- * 00…0192.log quarantine/<topic>-<n>-<base>-<position>.bin
+ *     before   | good A | ##hole## | good B |##| good C |    00…0100.log
+ *     after    | good A |   | good B |   | good C |          00…0100.log 00…0170.log 00…0192.log
+ *                                                and quarantine/<topic>-<n>-<base>-<position>.bin
  *
  * So every file is whole batches again, offsets stay, and any reader of Kafka's files can read
  * around the gap.
@@ -58,8 +58,7 @@ static enum err copy_to(const struct os_fs *fs, struct os_file *from, uint64_t p
     return error;
 }
 
-/* Setting aside ----------------------------------------------------------------------------------
- */
+/* Setting aside ------------------------------------------------------------------------------- */
 
 static uint64_t quarantine_limit(const struct log *log)
 {
@@ -142,8 +141,7 @@ bool log_quarantine_shrink(struct log *log)
     return true;
 }
 
-/* Rewriting --------------------------------------------------------------------------------------
- */
+/* Rewriting ----------------------------------------------------------------------------------- */
 
 static uint64_t run_end(const struct log_holes *holes, size_t run, uint64_t size)
 {
@@ -223,8 +221,7 @@ enum err log_repair_files(struct log_part *part, struct os_file *file, int64_t b
     return os_fs_sync_dir(part->log->fs, part->dir);
 }
 
-/* While running ----------------------------------------------------------------------------------
- */
+/* While running ------------------------------------------------------------------------------- */
 
 static struct log_segment *damaged_segment(struct log_part *part)
 {
@@ -391,8 +388,7 @@ void log_part_repair(struct log_part *part)
     os_mutex_unlock(&part->commit_lock);
 }
 
-/* Met by a reader --------------------------------------------------------------------------------
- */
+/* Met by a reader ----------------------------------------------------------------------------- */
 
 bool log_segment_hole(struct log_segment *s, uint64_t position, struct log_hole *ret_hole)
 {

@@ -162,8 +162,7 @@ enum err log_reader_find_batch(struct log_reader *r, uint64_t from, int64_t min_
     return ERR_NOT_FOUND;
 }
 
-/* Holes ------------------------------------------------------------------------------------------
- */
+/* Holes --------------------------------------------------------------------------------------- */
 
 void log_holes_add(struct log_holes *holes, const struct log_hole *hole)
 {
@@ -177,8 +176,7 @@ void log_holes_release(struct log_holes *holes)
     *holes = (struct log_holes){0};
 }
 
-/* A whole file -----------------------------------------------------------------------------------
- */
+/* A whole file -------------------------------------------------------------------------------- */
 
 void log_scan_release(struct log_scan *scan)
 {

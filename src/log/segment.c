@@ -40,8 +40,7 @@ uint64_t log_segment_cost(uint64_t size, size_t offset_entries, size_t time_entr
            log_quota_file_bytes(time_entries * LOG_TIME_ENTRY_BYTES);
 }
 
-/* Open files -------------------------------------------------------------------------------------
- */
+/* Open files ---------------------------------------------------------------------------------- */
 
 static void idle_remove(struct log *log, struct log_segment *s)
 {
@@ -167,8 +166,7 @@ void log_segment_remove_files(struct log_segment *s)
     os_mutex_unlock(&s->part->view_lock);
 }
 
-/* Looking up -------------------------------------------------------------------------------------
- */
+/* Looking up ---------------------------------------------------------------------------------- */
 
 static enum err index_open(struct log_segment *s, const char *suffix, struct os_file **ret_file)
 {
@@ -284,8 +282,7 @@ enum err log_segment_find_time(struct log_segment *s, int64_t timestamp_ms, int6
     return error;
 }
 
-/* Writing the index files ------------------------------------------------------------------------
- */
+/* Writing the index files --------------------------------------------------------------------- */
 
 static enum err write_index_file(struct log_segment *s, const char *suffix, struct str content)
 {

@@ -17,8 +17,7 @@ enum {
     SEGMENTS_MAX = 64, /* of a partition in one sync; more are left for the next */
 };
 
-/* The queues -------------------------------------------------------------------------------------
- */
+/* The queues ---------------------------------------------------------------------------------- */
 
 /* Behind `before`, or in front of all. */
 static void queue_insert(struct log_part_queue *q, struct log_part *before, struct log_part *part)
@@ -104,8 +103,7 @@ static void end_running(struct log *log, struct log_part *part)
     os_mutex_unlock(&log->sync_lock);
 }
 
-/* One sync ---------------------------------------------------------------------------------------
- */
+/* One sync ------------------------------------------------------------------------------------ */
 
 struct round {
     struct log_segment *segments[SEGMENTS_MAX]; /* references */
@@ -272,8 +270,7 @@ void log_sync_part(struct log_part *part)
     end_running(log, part);
 }
 
-/* Threads ----------------------------------------------------------------------------------------
- */
+/* Threads ------------------------------------------------------------------------------------- */
 
 static struct log_part *due_part(struct log *log, uint64_t now_us)
 {

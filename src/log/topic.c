@@ -25,8 +25,7 @@ enum {
     SEGMENTS_PER_QUOTA = 16, /* no segment takes more than this part of it */
 };
 
-/* Names ------------------------------------------------------------------------------------------
- */
+/* Names --------------------------------------------------------------------------------------- */
 
 static bool is_name_char(char c)
 {
@@ -54,8 +53,7 @@ static bool config_is_valid(const struct log_topic_config *c)
            c->retention_bytes >= -1 && c->segment_ms >= 0;
 }
 
-/* The file ---------------------------------------------------------------------------------------
- */
+/* The file ------------------------------------------------------------------------------------ */
 
 static void path_of(const struct log *log, const char *name, char ret_path[OS_PATH_MAX])
 {
@@ -173,8 +171,7 @@ static enum err parse(struct str text, struct parsed *ret_parsed)
     return ERR_OK;
 }
 
-/* A topic in memory ------------------------------------------------------------------------------
- */
+/* A topic in memory --------------------------------------------------------------------------- */
 
 static uint64_t segment_bytes(const struct log *log, const struct log_topic_config *c)
 {
@@ -266,8 +263,7 @@ struct log_part *log_topic_part(struct log_topic *topic, uint32_t index)
     return index < atomic_load(&topic->part_count) ? atomic_load(&topic->parts)[index] : NULL;
 }
 
-/* The list ---------------------------------------------------------------------------------------
- */
+/* The list ------------------------------------------------------------------------------------ */
 
 /* Where the name is, or would be. */
 static size_t place_of(const struct log *log, struct str name)
@@ -331,8 +327,7 @@ void log_topic_list(struct log *log, struct log_topic ***ret_topics, size_t *ret
     *ret_count = count;
 }
 
-/* Creating and changing --------------------------------------------------------------------------
- */
+/* Creating and changing ----------------------------------------------------------------------- */
 
 /* Folders of partitions from `from` on. */
 static enum err make_dirs(struct log_topic *t, uint32_t from, uint32_t count)
@@ -431,8 +426,7 @@ enum err log_topic_configure(struct log_topic *topic, const struct log_topic_con
     return error;
 }
 
-/* Deleting ---------------------------------------------------------------------------------------
- */
+/* Deleting ------------------------------------------------------------------------------------ */
 
 static void fence(struct log_part *part)
 {
@@ -538,8 +532,7 @@ enum err log_topic_delete(struct log_topic *topic)
     return error;
 }
 
-/* At open ----------------------------------------------------------------------------------------
- */
+/* At open ------------------------------------------------------------------------------------- */
 
 struct name {
     struct name *next;

@@ -248,7 +248,7 @@ const struct os_fs *os_fs_machine(void)
     return &machine;
 }
 
-/* Helpers over any table ----------------------------------------------------------------------- */
+/* Helpers over any table ---------------------------------------------------------------------- */
 
 enum err os_file_write_str(struct os_file *file, struct str bytes, uint64_t position)
 {

@@ -95,8 +95,7 @@ static uint64_t below(struct sim_fs *sim, uint64_t limit)
     return limit ? next_random(sim) % limit : 0;
 }
 
-/* Space ------------------------------------------------------------------------------------------
- */
+/* Space --------------------------------------------------------------------------------------- */
 
 static uint64_t blocks(uint64_t bytes)
 {
@@ -110,8 +109,7 @@ static void account(struct sim_fs *sim, uint64_t before, uint64_t after)
         sim->peak = sim->used;
 }
 
-/* Nodes ------------------------------------------------------------------------------------------
- */
+/* Nodes --------------------------------------------------------------------------------------- */
 
 static struct node *node_new(bool is_dir)
 {
@@ -212,8 +210,7 @@ static void change_names(struct sim_fs *sim, struct node *dir, const char *from,
     apply(sim, dir->names, c);
 }
 
-/* Paths ------------------------------------------------------------------------------------------
- */
+/* Paths --------------------------------------------------------------------------------------- */
 
 /* The folder that the path's last name is in, and that name ("" for the root). ERR_NOT_FOUND. */
 static enum err resolve(struct sim_fs *sim, const char *path, struct node **ret_dir,
@@ -264,8 +261,7 @@ static enum err find(struct sim_fs *sim, const char *path, struct node **ret_nod
     return ERR_OK;
 }
 
-/* Faults -----------------------------------------------------------------------------------------
- */
+/* Faults -------------------------------------------------------------------------------------- */
 
 static bool changes_something(enum sim_op op)
 {
@@ -308,8 +304,7 @@ static enum err enter_file(struct os_file *file, enum sim_op op)
     return error == ERR_OK && sim_file_of(file)->life != sim->life ? ERR_IO : error;
 }
 
-/* Files ------------------------------------------------------------------------------------------
- */
+/* Files --------------------------------------------------------------------------------------- */
 
 static void grow(char **bytes, uint64_t *capacity, uint64_t size)
 {
@@ -561,8 +556,7 @@ static enum err sim_size(struct os_file *file, uint64_t *ret_bytes)
     return leave(sim_of(file->fs), error);
 }
 
-/* Names ------------------------------------------------------------------------------------------
- */
+/* Names --------------------------------------------------------------------------------------- */
 
 static enum err sim_stat(const struct os_fs *fs, const char *path, struct os_stat *ret_stat)
 {
@@ -700,8 +694,7 @@ static enum err sim_sync_dir(const struct os_fs *fs, const char *path)
     return leave(sim, error);
 }
 
-/* The end of power -------------------------------------------------------------------------------
- */
+/* The end of power ---------------------------------------------------------------------------- */
 
 /* What of the unsynced bytes got to the disk. */
 static void settle_file(struct sim_fs *sim, struct node *n)
@@ -783,8 +776,7 @@ void sim_fs_restart(struct sim_fs *sim)
     os_mutex_unlock(&sim->lock);
 }
 
-/* The test's side --------------------------------------------------------------------------------
- */
+/* The test's side ----------------------------------------------------------------------------- */
 
 struct sim_fs *sim_fs_new(uint64_t seed)
 {

@@ -16,8 +16,7 @@ enum {
 
 #define DATA_DEFAULT "./weir-data"
 
-/* Damage -----------------------------------------------------------------------------------------
- */
+/* Damage -------------------------------------------------------------------------------------- */
 
 struct verification {
     const struct topic_command *c;
@@ -135,8 +134,7 @@ int topic_verify(struct topic_command *c, struct str name)
     return v.damages ? 1 : 0;
 }
 
-/* A file -----------------------------------------------------------------------------------------
- */
+/* A file -------------------------------------------------------------------------------------- */
 
 struct dump {
     const struct topic_command *c;

@@ -24,8 +24,7 @@ enum {
     TAIL_POLL_US = 200000,
 };
 
-/* Printing ---------------------------------------------------------------------------------------
- */
+/* Printing ------------------------------------------------------------------------------------ */
 
 static struct str text_of(struct str object, const char *path, struct arena *a)
 {
@@ -111,8 +110,7 @@ static uint64_t for_each(struct str object, const char *path,
     return count;
 }
 
-/* Asking -----------------------------------------------------------------------------------------
- */
+/* Asking -------------------------------------------------------------------------------------- */
 
 int topic_open_data(struct topic_command *c, log_report_fn *report)
 {
@@ -172,8 +170,7 @@ static int find_part(const struct topic_command *c, struct str name, struct log_
                     c->partition, STR_ARG(name), log_topic_partitions(topic));
 }
 
-/* list and describe ------------------------------------------------------------------------------
- */
+/* list and describe --------------------------------------------------------------------------- */
 
 struct sums {
     uint64_t bytes, records, segments;
@@ -310,8 +307,7 @@ static int describe(struct topic_command *c, struct str name)
     return 0;
 }
 
-/* read and tail ----------------------------------------------------------------------------------
- */
+/* read and tail ------------------------------------------------------------------------------- */
 
 /* Where --from points in the folder. Returns an exit code. */
 static int start_in_folder(const struct topic_command *c, struct log_part *part, struct str from,
@@ -475,8 +471,7 @@ static int tail(struct topic_command *c, struct str name)
     }
 }
 
-/* write ------------------------------------------------------------------------------------------
- */
+/* write --------------------------------------------------------------------------------------- */
 
 static int write_one(const struct topic_command *c, struct str name, struct str value)
 {
@@ -534,8 +529,7 @@ static int write_records(struct topic_command *c, const struct cli_args *args)
     return 0;
 }
 
-/* The command ------------------------------------------------------------------------------------
- */
+/* The command --------------------------------------------------------------------------------- */
 
 static int with_topic(struct topic_command *c, const struct cli_args *args)
 {

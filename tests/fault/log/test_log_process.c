@@ -13,8 +13,7 @@
 static const struct log_topic_config config = {
     .partitions = 1, .retention_ms = -1, .retention_bytes = -1, .segment_bytes = 64 << 10};
 
-/* A failed sync ----------------------------------------------------------------------------------
- */
+/* A failed sync ------------------------------------------------------------------------------- */
 
 static enum err failing_datasync(struct os_file *file)
 {
@@ -97,8 +96,7 @@ static void a_failed_sync_ends_the_process(void **state)
     }
 }
 
-/* A full disk ------------------------------------------------------------------------------------
- */
+/* A full disk --------------------------------------------------------------------------------- */
 
 static void run_on_full_disk(const char *dir, bool quota)
 {
@@ -163,8 +161,7 @@ static void a_full_file_system_refuses_and_recovers(void **state)
     }
 }
 
-/* SIGKILL ----------------------------------------------------------------------------------------
- */
+/* SIGKILL ------------------------------------------------------------------------------------- */
 
 enum { ROUNDS = 8, APPENDERS = 4 };
 

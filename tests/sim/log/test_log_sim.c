@@ -8,10 +8,10 @@
  *
  * What must hold:
  *  1. An acknowledged record is there once, at its offset, with its bytes, unless retention, the
- * quota or reported damage took it; after a loss of power one acknowledged by LOG_ACK_WRITE may be
- * gone if no sync came since.
+ *     quota or reported damage took it; after a loss of power one acknowledged by LOG_ACK_WRITE
+ *     may be gone if no sync came since.
  *  2. A record that was refused is not there. One that had no answer is there once or not at all.
- *  3. Records are in the order of their appends; offsets ascend.
+ *  3. Records are in the order of their appends; offsets ascend; backward is as forward.
  *  4. The folder is never larger than the quota. */
 #include "tests/unit/log/log_test.h"
 
@@ -89,8 +89,7 @@ static int64_t sim_wall_us(void *arg)
 
 static const struct os_clock sim_clock = {sim_now_us, sim_wall_us, NULL};
 
-/* The log's side ---------------------------------------------------------------------------------
- */
+/* The log's side ------------------------------------------------------------------------------ */
 
 static int64_t number_after(struct str text, const char *key)
 {
@@ -210,8 +209,7 @@ static bool open_log_once(void)
     return true;
 }
 
-/* Comparing --------------------------------------------------------------------------------------
- */
+/* Comparing ----------------------------------------------------------------------------------- */
 
 static struct record *find_record(struct model *m, uint64_t id)
 {
@@ -327,8 +325,7 @@ static void rebase(struct model *m)
     m->lost_to = -1;
 }
 
-/* Steps ------------------------------------------------------------------------------------------
- */
+/* Steps --------------------------------------------------------------------------------------- */
 
 static void step_append(void)
 {

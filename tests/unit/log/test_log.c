@@ -46,8 +46,7 @@ static void records_come_back(void **state)
     folder_remove(&f);
 }
 
-/* The folder -------------------------------------------------------------------------------------
- */
+/* The folder ---------------------------------------------------------------------------------- */
 
 static void refuse_open(const struct log_options *options, enum err expected, const char *says)
 {
@@ -138,8 +137,7 @@ static void a_clean_stop_spares_reading(void **state)
     sim_fs_free(disk);
 }
 
-/* Topics -----------------------------------------------------------------------------------------
- */
+/* Topics -------------------------------------------------------------------------------------- */
 
 static void names_are_kafkas(void **state)
 {
@@ -283,8 +281,7 @@ static void topics_are_listed_by_name(void **state)
     folder_remove(&f);
 }
 
-/* Appends ----------------------------------------------------------------------------------------
- */
+/* Appends ------------------------------------------------------------------------------------- */
 
 struct counted {
     int calls;

@@ -21,8 +21,7 @@ static struct log_topic *the_topic;
 static atomic_bool stop;
 static atomic_int running;
 
-/* Appenders --------------------------------------------------------------------------------------
- */
+/* Appenders ----------------------------------------------------------------------------------- */
 
 struct writer {
     struct os_thread thread;
@@ -112,8 +111,7 @@ static void start_writer(struct writer *w, unsigned id)
     assert_int_equal(os_thread_start("writer", write_records, w, &w->thread), ERR_OK);
 }
 
-/* Readers ----------------------------------------------------------------------------------------
- */
+/* Readers ------------------------------------------------------------------------------------- */
 
 struct tail {
     struct log_watch watch; /* first */
