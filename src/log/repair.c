@@ -353,12 +353,25 @@ static int64_t look_at(struct log_part *part, const struct log_segment *s,
     return next_base;
 }
 
+static bool is_dirty(struct log_part *part, const struct log_segment *s)
+{
+    os_mutex_lock(&part->view_lock);
+    bool dirty = s->dirty;
+    os_mutex_unlock(&part->view_lock);
+    return dirty;
+}
+
+/* ERR_BUSY: not now. */
 static enum err repair_segment(struct log_part *part, struct log_segment *s)
 {
     struct log_holes holes = {0};
     if (s == part->active)
         TRY(log_part_roll(part));
     log_sync_part(part);
+    /* A dirty segment belongs to the sync to come, which holds its file. Only a log without threads
+     * can still find one here, from inside a sync. */
+    if (is_dirty(part, s))
+        return ERR_BUSY;
     /* It may have grown since its holes were found: what follows the last one must be known. */
     TRY(log_segment_examine(s));
     int64_t next_base = look_at(part, s, &holes);
@@ -371,11 +384,12 @@ static enum err repair_segment(struct log_part *part, struct log_segment *s)
 
 void log_part_repair(struct log_part *part)
 {
+    enum err error = ERR_OK;
     os_mutex_lock(&part->commit_lock);
     struct log_segment *s = part->repair_wanted ? damaged_segment(part) : NULL;
     while (s) {
-        enum err error = repair_segment(part, s);
-        if (error != ERR_OK)
+        error = repair_segment(part, s);
+        if (error != ERR_OK && error != ERR_BUSY)
             log_report(part->log, LOG_WARN,
                        "event=log_repair_failed topic=%s partition=%u segment=%lld error=%s",
                        part->topic->name, part->number, (long long)s->base_offset, err_name(error));
@@ -383,7 +397,7 @@ void log_part_repair(struct log_part *part)
         s = error == ERR_OK ? damaged_segment(part) : NULL; /* else the next open tries again */
     }
     os_mutex_lock(&part->view_lock);
-    part->repair_wanted = false;
+    part->repair_wanted = error == ERR_BUSY;
     os_mutex_unlock(&part->view_lock);
     os_mutex_unlock(&part->commit_lock);
 }
