@@ -57,8 +57,6 @@ struct str api_decode(struct arena *a, struct str text);
 /* limit, with its bounds; false after answering 400. */
 bool api_query_number(struct http_exchange *x, struct str name, uint64_t fallback, uint64_t max,
                       uint64_t *ret_value);
-/* RFC 3339, or an age ("10m") before now: µs since 1970. */
-bool api_time(struct str text, int64_t *ret_wall_us);
 /* The parameter `since`; 0 when absent. False after answering 400. */
 bool api_query_since(struct http_exchange *x, int64_t *ret_wall_us);
 

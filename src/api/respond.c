@@ -79,22 +79,11 @@ bool api_query_number(struct http_exchange *x, struct str name, uint64_t fallbac
     return true;
 }
 
-bool api_time(struct str text, int64_t *ret_wall_us)
-{
-    int64_t ms;
-    if (time_span_parse(text, &ms) == ERR_OK && ms < INT64_MAX / 1000) {
-        int64_t wall_us = os_wall_us() - ms * 1000;
-        *ret_wall_us = wall_us > 0 ? wall_us : 0;
-        return true;
-    }
-    return time_parse(text, ret_wall_us) == ERR_OK;
-}
-
 bool api_query_since(struct http_exchange *x, int64_t *ret_wall_us)
 {
     struct str text = api_query(x, STR("since"));
     int64_t wall_us = 0;
-    if (text.len && !api_time(text, &wall_us)) {
+    if (text.len && time_point_parse(text, os_wall_us(), &wall_us) != ERR_OK) {
         api_error(x, 400, ERR_INVALID, "since",
                   "since is '%.*s': write a time like 2026-11-24T10:00:00Z or an age like 10m",
                   STR_ARG(str_take(text, 40)));

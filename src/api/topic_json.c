@@ -1,5 +1,6 @@
 #include "api/topic_json.h"
 
+#include "base/mem.h"
 #include "codec/base64.h"
 #include "codec/json_scan.h"
 #include "codec/utf8.h"
@@ -36,6 +37,21 @@ void topic_json_write(struct json_writer *w, struct log_topic *topic)
         write_part(w, log_topic_part(topic, i));
     json_array_end(w);
     json_object_end(w);
+}
+
+void topic_json_write_all(struct json_writer *w, struct log *log)
+{
+    struct log_topic **topics = NULL;
+    size_t count = 0;
+    log_topic_list(log, &topics, &count);
+    json_object_begin(w);
+    json_key(w, STR("topics"));
+    json_array_begin(w);
+    for (size_t i = 0; i < count; i++)
+        topic_json_write(w, topics[i]);
+    json_array_end(w);
+    json_object_end(w);
+    mem_free(topics);
 }
 
 /* Text that is JSON is given as JSON, other text as a string, other bytes in base64. */

@@ -8,6 +8,8 @@
 /* {"name", "durability", "compression", "retention_ms", "retention_bytes", "partitions":
  * [{"partition", "start_offset", "end_offset", "bytes", "segments", "newest_ms"}]} */
 void topic_json_write(struct json_writer *w, struct log_topic *topic);
+/* {"topics":[…]}, by name. */
+void topic_json_write_all(struct json_writer *w, struct log *log);
 /* {"partition", "offset", "timestamp_ms", "key", "value", "headers": {}}. Text that is JSON is
  * given as JSON, other text as a string, other bytes as {"$base64": "…"}. */
 void topic_json_write_record(struct json_writer *w, const struct log_part *part,

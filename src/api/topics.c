@@ -2,8 +2,9 @@
  */
 #include "api/api_int.h"
 #include "api/topic_json.h"
-#include "base/mem.h"
+#include "codec/time.h"
 #include "net/work.h"
+#include "os/clock.h"
 
 enum {
     LIMIT_DEFAULT = 100,
@@ -17,19 +18,9 @@ void api_topics(struct api_request *r)
 {
     struct buf body BUF_AUTO;
     struct json_writer w;
-    struct log_topic **topics = NULL;
-    size_t count = 0;
     buf_init(&body, PAGE_BYTES_MAX);
     json_writer_init(&w, &body);
-    log_topic_list(gateway_log(r->api->gateway), &topics, &count);
-    json_object_begin(&w);
-    json_key(&w, STR("topics"));
-    json_array_begin(&w);
-    for (size_t i = 0; i < count; i++)
-        topic_json_write(&w, topics[i]);
-    json_array_end(&w);
-    json_object_end(&w);
-    mem_free(topics);
+    topic_json_write_all(&w, gateway_log(r->api->gateway));
     api_json(r->x, 200, buf_str(&body));
 }
 
@@ -194,7 +185,7 @@ static bool read_from(struct records_work *w)
         return true;
     }
     w->from = -1;
-    if (api_time(from, &wall_us)) {
+    if (time_point_parse(from, os_wall_us(), &wall_us) == ERR_OK) {
         w->from_ms = wall_us / 1000;
         return true;
     }

@@ -55,7 +55,6 @@ struct call {
     struct loop_timer retry_timer;
     struct loop_timer deadline_timer;
     uint64_t deadline_us; /* for the first content byte */
-    uint64_t waited_us;   /* between attempts */
 
     /* The answer. */
     enum call_phase phase;
@@ -63,7 +62,6 @@ struct call {
     struct http_header *head; /* fields to pass on, in the exchange's arena */
     size_t head_count;
     struct buf answer;     /* WHOLE and COLLECTING: the body, for client and record */
-    size_t answer_sent;    /* bytes of it that the client has */
     uint64_t answer_bytes; /* that came, kept or not */
     struct buf held;       /* STREAMING: events not passed on yet */
     struct sse_parser events;
@@ -82,6 +80,8 @@ struct call {
     /* The end. */
     enum call_outcome outcome;
     bool whole;                    /* the answer came whole */
+    struct chat_answer read;       /* an answer in one piece, where answer_read */
+    bool answer_read;              /* it is JSON, an object, and `answer` as the target sent it */
     struct openai_problem problem; /* what the client is told, or would have been */
     struct usage usage;
     struct str usage_raw;
@@ -122,8 +122,6 @@ void call_relay_reset(struct call *c);
 void call_relay_drain(struct call *c);
 /* The record is written (or was not to be): give the client the rest, and end the exchange. */
 void call_relay_release(struct call *c);
-/* Cut the answer: nothing more can be said. */
-void call_relay_cut(struct call *c);
 
 /* ---- finish.c ---- */
 

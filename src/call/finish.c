@@ -9,7 +9,6 @@
 #include "call/blob.h"
 #include "call/call_int.h"
 #include "net/work.h"
-#include "os/clock.h"
 
 /* ---- What the client is told ---- */
 
@@ -30,6 +29,7 @@ static void answer_json(struct call *c, const struct openai_problem *problem)
     c->head = head;
     c->head_count = n;
     buf_reset(&c->answer);
+    c->answer_bytes = 0; /* nothing of the target's is left in it */
     openai_problem_write(&c->answer, problem);
 }
 
@@ -88,20 +88,6 @@ static void fail_under_200(struct call *c)
 
 /* ---- Usage ---- */
 
-/* The text that a body in one piece generated, roughly, when its end is missing: all of it. */
-static void usage_of_whole(struct call *c, uint64_t *ret_output_bytes)
-{
-    struct chat_answer answer;
-    unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
-    *ret_output_bytes = c->answer.len;
-    if (openai_chat_read_answer(buf_str(&c->answer), nesting, &answer) != ERR_OK)
-        return;
-    *ret_output_bytes = answer.output_bytes;
-    c->usage = answer.usage;
-    if (answer.usage_raw.kind != JSON_NONE)
-        c->usage_raw = answer.usage_raw.raw;
-}
-
 static void take_usage(struct call *c, bool answered)
 {
     uint64_t output_bytes = 0;
@@ -109,8 +95,12 @@ static void take_usage(struct call *c, bool answered)
         c->usage = c->stream.usage;
         c->usage_raw = c->stream.usage_raw;
         output_bytes = c->stream.output_bytes;
-    } else if (c->content) {
-        usage_of_whole(c, &output_bytes);
+    } else if (c->answer_read) {
+        c->usage = c->read.usage;
+        c->usage_raw = c->read.usage_raw.raw;
+        output_bytes = c->read.output_bytes;
+    } else if (c->answer_bytes) {
+        output_bytes = c->answer.len; /* no end, or no JSON: all of it, roughly */
     }
     /* Where the target said nothing: what it was sent, and what came back. */
     if (c->usage.source == USAGE_NONE && answered) {
@@ -153,12 +143,11 @@ static void unrecorded(struct call *c)
     /* The answer cannot be kept, so it is not given: the client must not believe that it was
      * recorded. */
     if (c->head_sent) {
-        call_relay_cut(c);
+        http_abort(c->x);
         return;
     }
     openai_problem_set(&c->problem, "api_error", NULL, "log_failed",
                        "the call's record could not be written: %s", err_text(c->append.error));
-    c->streaming ? buf_reset(&c->held) : (void)0;
     c->status = err_http_status(c->append.error);
     answer_json(c, &c->problem);
     http_respond_with(c->x, c->status, c->head, c->head_count, buf_str(&c->answer));

@@ -348,16 +348,6 @@ struct local_models *gateway_local(struct gateway *g)
     return g->local;
 }
 
-struct gateway *gateway_loop_gateway(struct gateway_loop *gl)
-{
-    return gl->gateway;
-}
-
-struct loop *gateway_loop_loop(struct gateway_loop *gl)
-{
-    return gl->loop;
-}
-
 struct str gateway_data_dir(const struct gateway *g)
 {
     return g->data_dir;

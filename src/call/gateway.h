@@ -93,8 +93,6 @@ void gateway_count_unauthorized(struct gateway_loop *gl);
 struct log *gateway_log(struct gateway *g);
 struct log_part *gateway_calls(struct gateway *g);
 struct local_models *gateway_local(struct gateway *g);
-struct gateway *gateway_loop_gateway(struct gateway_loop *gl);
-struct loop *gateway_loop_loop(struct gateway_loop *gl);
 struct str gateway_data_dir(const struct gateway *g);
 
 /* One loop's view of some settings, counted without atomics: only its loop's thread touches it. */

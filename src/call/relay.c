@@ -282,15 +282,14 @@ static void collected_end(struct call *c)
 /* An empty body is no answer; an error under a good status is one all the same. */
 static void whole_end(struct call *c)
 {
-    struct chat_answer answer;
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
     if (!c->content) {
         call_attempt_failed(c, ERR_RESET, "empty");
         return;
     }
     c->whole = true;
-    if (openai_chat_read_answer(buf_str(&c->answer), nesting, &answer) == ERR_OK &&
-        answer.has_error) {
+    c->answer_read = openai_chat_read_answer(buf_str(&c->answer), nesting, &c->read) == ERR_OK;
+    if (c->answer_read && c->read.has_error) {
         openai_error_read(buf_str(&c->answer), c->status, &c->problem);
         call_attempt_now(c)->why = c->problem;
         call_attempt_now(c)->error = "error_body";
@@ -421,11 +420,6 @@ void call_relay_fail(struct call *c, enum err error, enum model_phase phase, str
 
 /* ---- Release ---- */
 
-void call_relay_cut(struct call *c)
-{
-    http_abort(c->x);
-}
-
 static void release_stream(struct call *c)
 {
     pass_held(c);
@@ -450,12 +444,10 @@ static void answer_as_event(struct call *c)
 void call_relay_release(struct call *c)
 {
     answer_as_event(c);
-    if (c->gone)
-        http_abort(c->x);
-    else if (continues(c))
+    if (!c->gone && continues(c))
         release_stream(c);
-    else if (!c->head_sent)
+    else if (!c->gone && !c->head_sent)
         http_respond_with(c->x, c->status, c->head, c->head_count, buf_str(&c->answer));
     else
-        call_relay_cut(c);
+        http_abort(c->x); /* nobody is there, or must take a cut answer for whole */
 }

@@ -5,24 +5,20 @@
 #include "base/assert.h"
 #include "os/random.h"
 
-static bool is_hex(struct str s)
-{
-    bool all_zero = true;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.ptr[i];
-        if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-            return false;
-        all_zero = all_zero && c == '0';
-    }
-    return !all_zero;
-}
-
-static bool hex_digit_pair(struct str s)
+/* Lower-case hexadecimal digits, so many. */
+static bool is_hex(struct str s, size_t digits)
 {
     for (size_t i = 0; i < s.len; i++)
         if (!((s.ptr[i] >= '0' && s.ptr[i] <= '9') || (s.ptr[i] >= 'a' && s.ptr[i] <= 'f')))
             return false;
-    return s.len == 2;
+    return s.len == digits;
+}
+
+static bool is_zero(struct str s)
+{
+    while (s.len && s.ptr[0] == '0')
+        s = str_skip(s, 1);
+    return s.len == 0;
 }
 
 /* 00-<32 hex>-<16 hex>-<2 hex>; a later version may have more behind another dash. */
@@ -33,9 +29,9 @@ static bool parse(struct trace *t, struct str header)
     struct str id = str_split(&rest, '-');
     struct str parent = str_split(&rest, '-');
     struct str flags = str_split(&rest, '-');
-    if (!hex_digit_pair(version) || str_eq(version, STR("ff")) || !hex_digit_pair(flags))
+    if (!is_hex(version, 2) || str_eq(version, STR("ff")) || !is_hex(flags, 2))
         return false;
-    if (id.len != TRACE_ID_HEX || !is_hex(id) || parent.len != SPAN_ID_HEX || !is_hex(parent))
+    if (!is_hex(id, TRACE_ID_HEX) || is_zero(id) || !is_hex(parent, SPAN_ID_HEX) || is_zero(parent))
         return false;
     if (rest.ptr && str_eq(version, STR("00")))
         return false;

@@ -4,9 +4,9 @@
 
 #include "call/history.h"
 #include "cli/commands.h"
+#include "cli/member.h"
 #include "cli/remote.h"
 #include "codec/json_scan.h"
-#include "codec/json_write.h"
 #include "codec/time.h"
 #include "os/clock.h"
 
@@ -30,15 +30,6 @@ struct call_command {
 
 /* ---- Printing ---- */
 
-static struct str text_of(struct str record, const char *path, struct arena *a)
-{
-    struct json_value value;
-    if (!json_find(record, path, &value))
-        return STR("-");
-    struct str text = value.kind == JSON_STRING ? json_text(&value, a) : value.raw;
-    return str_eq(text, STR("null")) ? STR("-") : text;
-}
-
 static void print_head(const struct call_command *c)
 {
     if (!c->json)
@@ -46,30 +37,22 @@ static void print_head(const struct call_command *c)
                "MODEL", "STATUS", "OUTCOME", "TOTAL", "TOKENS", "COST");
 }
 
-static int64_t number_of(struct str record, const char *path)
-{
-    struct json_value value;
-    int64_t number = 0;
-    if (!json_find(record, path, &value) || json_to_i64(&value, &number) != ERR_OK)
-        return 0;
-    return number;
-}
-
 static void print_row(struct str record)
 {
     struct arena a;
     arena_init(&a);
-    struct str cost = text_of(record, "cost.amount", &a);
+    struct str cost = member_text(record, "cost.amount", &a);
     char total[32];
-    int64_t tokens = number_of(record, "usage.input") + number_of(record, "usage.output");
+    int64_t tokens = member_number(record, "usage.input") + member_number(record, "usage.output");
     (void)snprintf(total, sizeof total, "%.1fms",
-                   (double)number_of(record, "timing.total_us") / 1000.0);
+                   (double)member_number(record, "timing.total_us") / 1000.0);
     printf("%-32.*s  %-19.*s  %-10.*s  %-24.*s  %6.*s  %-9.*s  %8s  %8lld  %.*s\n",
-           STR_ARG(text_of(record, "id", &a)), STR_ARG(str_take(text_of(record, "time", &a), 19)),
-           STR_ARG(str_take(text_of(record, "key", &a), 10)),
-           STR_ARG(str_take(text_of(record, "model", &a), 24)),
-           STR_ARG(text_of(record, "status", &a)), STR_ARG(text_of(record, "outcome", &a)), total,
-           (long long)tokens, STR_ARG(cost));
+           STR_ARG(member_text(record, "id", &a)),
+           STR_ARG(str_take(member_text(record, "time", &a), 19)),
+           STR_ARG(str_take(member_text(record, "key", &a), 10)),
+           STR_ARG(str_take(member_text(record, "model", &a), 24)),
+           STR_ARG(member_text(record, "status", &a)), STR_ARG(member_text(record, "outcome", &a)),
+           total, (long long)tokens, STR_ARG(cost));
     arena_release(&a);
 }
 
@@ -208,15 +191,8 @@ static int open_data(struct call_command *c, const struct cli_command *command)
 
 static bool read_since(struct call_command *c, const struct cli_command *command, int64_t *ret_us)
 {
-    int64_t ms;
     *ret_us = 0;
-    if (!c->since.len)
-        return true;
-    if (time_span_parse(c->since, &ms) == ERR_OK) {
-        *ret_us = os_wall_us() - ms * 1000;
-        return true;
-    }
-    if (time_parse(c->since, ret_us) == ERR_OK)
+    if (!c->since.len || time_point_parse(c->since, os_wall_us(), ret_us) == ERR_OK)
         return true;
     cli_fail(command, 2,
              "--since '%.*s': write a time like 2026-11-24T10:00:00Z or an age like 10m",

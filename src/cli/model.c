@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/commands.h"
+#include "cli/member.h"
 #include "cli/remote.h"
 #include "codec/json_scan.h"
 
@@ -9,18 +10,10 @@ enum { NESTING_MAX = 16 };
 
 static void print_text(struct str object, const char *path, int width)
 {
-    struct json_value value;
-    struct buf text BUF_AUTO;
-    buf_init(&text, 65536);
-    if (json_find(object, path, &value) && value.kind != JSON_NULL) {
-        if (value.kind == JSON_STRING)
-            json_text_append(&value, &text);
-        else
-            buf_append_str(&text, value.raw);
-    } else {
-        buf_append_char(&text, '-');
-    }
-    printf("%-*.*s", width, STR_ARG(buf_str(&text)));
+    struct arena a;
+    arena_init(&a);
+    printf("%-*.*s", width, STR_ARG(member_text(object, path, &a)));
+    arena_release(&a);
 }
 
 static int print_models(struct str body, bool json)

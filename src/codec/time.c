@@ -203,3 +203,12 @@ struct str time_span_format(int64_t ms, char text[TIME_SPAN_TEXT_BYTES])
                        STR_ARG(units[i].name));
     return str_of(text, (size_t)len);
 }
+
+enum err time_point_parse(struct str text, int64_t now_us, int64_t *ret_wall_us)
+{
+    int64_t ms;
+    if (time_span_parse(text, &ms) != ERR_OK || ms >= INT64_MAX / 1000)
+        return time_parse(text, ret_wall_us);
+    *ret_wall_us = now_us > ms * 1000 ? now_us - ms * 1000 : 0;
+    return ERR_OK;
+}

@@ -23,4 +23,8 @@ MUST_CHECK enum err time_span_parse(struct str text, int64_t *ret_ms);
  * text, NUL-terminated. */
 struct str time_span_format(int64_t ms, char text[TIME_SPAN_TEXT_BYTES]);
 
+/* A moment: RFC 3339, or an age ("10m") before now_us; an age beyond 1970 is 1970. µs since 1970.
+ * ERR_INVALID. */
+MUST_CHECK enum err time_point_parse(struct str text, int64_t now_us, int64_t *ret_wall_us);
+
 #endif

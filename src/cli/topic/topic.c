@@ -8,11 +8,11 @@
 
 #include "api/topic_json.h"
 #include "base/mem.h"
+#include "cli/member.h"
 #include "cli/topic/topic_int.h"
 #include "codec/json_scan.h"
 #include "codec/time.h"
 #include "os/clock.h"
-#include "os/thread.h"
 
 enum {
     LIMIT_DEFAULT = 100,
@@ -25,22 +25,6 @@ enum {
 };
 
 /* Printing ------------------------------------------------------------------------------------ */
-
-static struct str text_of(struct str object, const char *path, struct arena *a)
-{
-    struct json_value value;
-    if (!json_find(object, path, &value))
-        return STR("-");
-    struct str text = value.kind == JSON_STRING ? json_text(&value, a) : value.raw;
-    return str_eq(text, STR("null")) ? STR("-") : text;
-}
-
-static int64_t number_of(struct str object, const char *path)
-{
-    struct json_value value;
-    int64_t number = 0;
-    return json_find(object, path, &value) && json_to_i64(&value, &number) == ERR_OK ? number : 0;
-}
 
 /* Control characters would move the cursor of whoever looks at the table. */
 static void print_plain(struct str text)
@@ -76,11 +60,11 @@ static void print_record(const struct topic_command *c, struct str record)
         return;
     }
     arena_init(&a);
-    printf("%10" PRId64 "  %-23.*s  ", number_of(record, "offset"),
-           STR_ARG(time_text(number_of(record, "timestamp_ms"), time)));
-    print_plain(text_of(record, "key", &a));
+    printf("%10" PRId64 "  %-23.*s  ", member_number(record, "offset"),
+           STR_ARG(time_text(member_number(record, "timestamp_ms"), time)));
+    print_plain(member_text(record, "key", &a));
     printf("  ");
-    print_plain(text_of(record, "value", &a));
+    print_plain(member_text(record, "value", &a));
     putchar('\n');
     arena_release(&a);
 }
@@ -187,10 +171,10 @@ static struct sums add_up(struct str topic)
     if (json_enter(&r, JSON_ARRAY))
         while (json_next_element(&r)) {
             struct str part = json_take(&r).raw;
-            s.bytes += (uint64_t)number_of(part, "bytes");
+            s.bytes += (uint64_t)member_number(part, "bytes");
             s.records +=
-                (uint64_t)(number_of(part, "end_offset") - number_of(part, "start_offset"));
-            s.segments += (uint64_t)number_of(part, "segments");
+                (uint64_t)(member_number(part, "end_offset") - member_number(part, "start_offset"));
+            s.segments += (uint64_t)member_number(part, "segments");
         }
     return s;
 }
@@ -212,9 +196,10 @@ static void print_topic(const struct topic_command *c, struct str topic)
     }
     arena_init(&a);
     printf("%-32.*s  %10" PRIu64 "  %12" PRIu64 "  %10.*s  %8" PRIu64 "  %-10.*s  %.*s\n",
-           STR_ARG(text_of(topic, "name", &a)), for_each(topic, "partitions", count_element, c),
+           STR_ARG(member_text(topic, "name", &a)), for_each(topic, "partitions", count_element, c),
            s.records, STR_ARG(size_text(s.bytes, size)), s.segments,
-           STR_ARG(text_of(topic, "durability", &a)), STR_ARG(text_of(topic, "compression", &a)));
+           STR_ARG(member_text(topic, "durability", &a)),
+           STR_ARG(member_text(topic, "compression", &a)));
     arena_release(&a);
 }
 
@@ -223,19 +208,9 @@ static int list(struct topic_command *c)
     struct buf page BUF_AUTO;
     buf_init(&page, PAGE_BYTES_MAX);
     if (c->log) {
-        struct log_topic **topics = NULL;
-        size_t count = 0;
         struct json_writer w;
         json_writer_init(&w, &page);
-        log_topic_list(c->log, &topics, &count);
-        json_object_begin(&w);
-        json_key(&w, STR("topics"));
-        json_array_begin(&w);
-        for (size_t i = 0; i < count; i++)
-            topic_json_write(&w, topics[i]);
-        json_array_end(&w);
-        json_object_end(&w);
-        mem_free(topics);
+        topic_json_write_all(&w, c->log);
     } else {
         int code = ask(c, STR("GET"), STR("/api/v1/topics"), STR_NONE, &page);
         if (code)
@@ -254,10 +229,11 @@ static void print_part(const struct topic_command *c, struct str part)
     char time[TIME_TEXT_BYTES + 1];
     (void)c;
     printf("%9" PRId64 "  %12" PRId64 "  %12" PRId64 "  %10.*s  %8" PRId64 "  %.*s\n",
-           number_of(part, "partition"), number_of(part, "start_offset"),
-           number_of(part, "end_offset"),
-           STR_ARG(size_text((uint64_t)number_of(part, "bytes"), size)),
-           number_of(part, "segments"), STR_ARG(time_text(number_of(part, "newest_ms"), time)));
+           member_number(part, "partition"), member_number(part, "start_offset"),
+           member_number(part, "end_offset"),
+           STR_ARG(size_text((uint64_t)member_number(part, "bytes"), size)),
+           member_number(part, "segments"),
+           STR_ARG(time_text(member_number(part, "newest_ms"), time)));
 }
 
 static void print_limit(const char *name, int64_t value, const char *unit)
@@ -295,12 +271,12 @@ static int describe(struct topic_command *c, struct str name)
         return 0;
     }
     arena_init(&a);
-    printf("%-12s %.*s\n%-12s %.*s\n%-12s %.*s\n", "topic", STR_ARG(text_of(topic, "name", &a)),
-           "durability", STR_ARG(text_of(topic, "durability", &a)), "compression",
-           STR_ARG(text_of(topic, "compression", &a)));
+    printf("%-12s %.*s\n%-12s %.*s\n%-12s %.*s\n", "topic", STR_ARG(member_text(topic, "name", &a)),
+           "durability", STR_ARG(member_text(topic, "durability", &a)), "compression",
+           STR_ARG(member_text(topic, "compression", &a)));
     arena_release(&a);
-    print_limit("age limit", number_of(topic, "retention_ms"), "ms");
-    print_limit("size limit", number_of(topic, "retention_bytes"), "bytes a partition");
+    print_limit("age limit", member_number(topic, "retention_ms"), "ms");
+    print_limit("size limit", member_number(topic, "retention_bytes"), "bytes a partition");
     printf("\n%9s  %12s  %12s  %10s  %8s  %s\n", "PARTITION", "EARLIEST", "END", "SIZE", "SEGMENTS",
            "NEWEST");
     (void)for_each(topic, "partitions", print_part, c);
@@ -331,9 +307,7 @@ static int start_in_folder(const struct topic_command *c, struct log_part *part,
         return cli_fail(&cli_topic, 1, "--from %.*s: the offsets are %" PRId64 " to %" PRId64,
                         STR_ARG(from), *ret_offset, log_part_end(part));
     }
-    if (time_span_parse(from, &ms) == ERR_OK)
-        us = os_wall_us() - ms * 1000;
-    else if (time_parse(from, &us) != ERR_OK)
+    if (time_point_parse(from, os_wall_us(), &us) != ERR_OK)
         return cli_fail(
             &cli_topic, 2,
             "--from '%.*s': write an offset, a time like 2026-11-24T10:00:00Z, an age like "
@@ -390,7 +364,7 @@ static int read_server(struct topic_command *c, struct str name, struct str from
         return code;
     print_record_head(c);
     *ret_count = for_each(buf_str(&page), "records", print_record, c);
-    *ret_next = number_of(buf_str(&page), "next");
+    *ret_next = member_number(buf_str(&page), "next");
     return 0;
 }
 
@@ -419,19 +393,6 @@ static int read_records(struct topic_command *c, struct str name)
     return 0;
 }
 
-static void pause_us(uint64_t us)
-{
-    struct os_mutex lock;
-    struct os_cond never;
-    os_mutex_init(&lock);
-    os_cond_init(&never);
-    os_mutex_lock(&lock);
-    (void)os_cond_wait_for(&never, &lock, us);
-    os_mutex_unlock(&lock);
-    os_cond_release(&never);
-    os_mutex_release(&lock);
-}
-
 static int tail_folder(struct topic_command *c, struct log_part *part, int64_t next)
 {
     print_record_head(c);
@@ -440,7 +401,7 @@ static int tail_folder(struct topic_command *c, struct log_part *part, int64_t n
         (void)fflush(stdout);
         if (code)
             return code;
-        pause_us(TAIL_POLL_US);
+        os_sleep_us(TAIL_POLL_US);
         enum err error = log_part_refresh(part);
         if (error != ERR_OK)
             return cli_fail(&cli_topic, err_exit_code(error), "reading %.*s: %s", STR_ARG(c->data),
@@ -490,7 +451,7 @@ static int write_one(const struct topic_command *c, struct str name, struct str 
     if (c->json)
         printf("%.*s\n", STR_ARG(buf_str(&answer)));
     else
-        printf("offset %" PRId64 "\n", number_of(buf_str(&answer), "offset"));
+        printf("offset %" PRId64 "\n", member_number(buf_str(&answer), "offset"));
     return 0;
 }
 

@@ -230,6 +230,24 @@ static void spans_have_units(void **state)
     assert_string_equal(time_span_format(INT64_MAX, text).ptr, "9223372036854775807ms");
 }
 
+static void moments_are_dates_or_ages(void **state)
+{
+    (void)state;
+    const int64_t now_us = 1795000000000000;
+    static const char *const bad[] = {
+        "", "yesterday", "10", "-10m", "2026-13-01T00:00:00Z", "9223372036854775807d"};
+    int64_t at = 0;
+    assert_int_equal(time_point_parse(STR("10m"), now_us, &at), ERR_OK);
+    assert_true(at == now_us - 600 * INT64_C(1000000));
+    assert_int_equal(time_point_parse(STR("2026-11-24T17:00:00Z"), now_us, &at), ERR_OK);
+    assert_true(at == INT64_C(1795539600) * 1000000);
+    assert_int_equal(time_point_parse(STR("100000d"), now_us, &at), ERR_OK);
+    assert_true(at == 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (time_point_parse(str_from_c(bad[i]), now_us, &at) != ERR_INVALID)
+            fail_msg("'%s' was accepted", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +261,7 @@ int main(void)
         cmocka_unit_test(every_day_of_the_calendar_goes_both_ways),
         cmocka_unit_test(other_ways_to_write_times),
         cmocka_unit_test(spans_have_units),
+        cmocka_unit_test(moments_are_dates_or_ages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
