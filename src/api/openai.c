@@ -3,7 +3,7 @@
 #include "call/call.h"
 #include "model/local/local.h"
 
-void api_chat_completions(struct api_request *r)
+static void start_call(struct api_request *r, enum call_endpoint_id endpoint)
 {
     struct loop_settings *settings = r->settings;
     struct str coding = http_headers_get(&r->x->headers, STR("content-encoding"));
@@ -14,7 +14,22 @@ void api_chat_completions(struct api_request *r)
         return;
     }
     r->settings = NULL; /* the call's now */
-    call_start(settings, r->key, r->presented, r->x);
+    call_start(settings, r->key, r->presented, &call_endpoints[endpoint], r->x);
+}
+
+void api_chat_completions(struct api_request *r)
+{
+    start_call(r, CALL_CHAT);
+}
+
+void api_completions(struct api_request *r)
+{
+    start_call(r, CALL_COMPLETIONS);
+}
+
+void api_embeddings(struct api_request *r)
+{
+    start_call(r, CALL_EMBEDDINGS);
 }
 
 /* ---- Models ---- */

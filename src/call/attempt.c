@@ -42,39 +42,34 @@ static const struct model_events events = {
     .on_fail = on_fail,
 };
 
-static enum err start(struct call *c, const struct config_target *target, struct buf *detail)
+static size_t able_targets(const struct call *c)
 {
-    struct model_target driver;
-    TRY(loop_settings_target(c->settings, target, detail, &driver));
-    openai_chat_rewrite(&c->request, target->upstream, c->x->arena, &c->body);
-    c->outgoing = (struct model_request){
-        .endpoint = STR("/chat/completions"),
-        .body = c->body.parts,
-        .body_parts = c->body.count,
-        .upstream_model = target->upstream,
-        .stream = c->request.stream,
-        .traceparent = trace_parent_format(&c->trace, c->traceparent),
-    };
-    return model_start(&driver, &c->outgoing, &events, c, &c->use);
+    return config_route_count(&c->route) - (size_t)__builtin_popcount(c->unable);
+}
+
+/* The target of the n-th attempt: round and round over those that can do what is asked. */
+static const struct config_target *target_of(const struct call *c, size_t n)
+{
+    size_t all = config_route_count(&c->route), i = 0;
+    for (n %= able_targets(c);; i = (i + 1) % all)
+        if (call_target_is_able(c, i) && n-- == 0)
+            return config_route_target(&c->route, i);
 }
 
 void call_attempt_next(struct call *c)
 {
     size_t n = c->attempt_count++;
-    const struct config_target *target =
-        config_route_target(&c->route, n % config_route_count(&c->route));
+    const struct config_target *target = target_of(c, n);
     struct call_attempt *a = &c->attempts[n];
-    struct buf detail BUF_AUTO;
-    buf_init(&detail, 512);
     *a = (struct call_attempt){.target = target, .retry_after_ms = -1};
     a->timing.started_us = os_now_us();
     counter_add(&c->gl->counters.attempts, 1);
-    enum err err = start(c, target, &detail);
+    enum err err = call_outgoing_start(c, target, &events);
     if (err == ERR_OK)
         return;
     a->timing.end_us = os_now_us();
-    openai_problem_set(&a->why, openai_error_type(err), NULL, openai_error_code(err), "%.*s",
-                       STR_ARG(detail.len ? buf_str(&detail) : str_from_c(err_text(err))));
+    openai_problem_set(&a->why, openai_error_type(err), NULL, openai_error_code(err), "%s",
+                       err_text(err));
     call_attempt_failed(c, err, err == ERR_BUSY || err == ERR_LIMIT ? "busy" : "unusable");
 }
 
@@ -103,8 +98,7 @@ static bool moves_on(const struct call *c, enum err kind, int status)
     case ERR_TLS:
     case ERR_BUSY:
     case ERR_LIMIT: return retry->on_connect;
-    case ERR_UNSUPPORTED:
-    case ERR_NOT_FOUND: return config_route_count(&c->route) > 1;
+    case ERR_NOT_FOUND: return able_targets(c) > 1;
     default: return retry->on_reset;
     }
 }
@@ -112,7 +106,7 @@ static bool moves_on(const struct call *c, enum err kind, int status)
 /* Milliseconds to wait before the next attempt; -1: do not. */
 static int64_t delay_ms(const struct call *c, const struct call_attempt *a)
 {
-    size_t targets = config_route_count(&c->route);
+    size_t targets = able_targets(c);
     if (c->attempt_count < targets)
         return 0;
     if (a->retry_after_ms >= 0)
@@ -139,7 +133,6 @@ int call_status_of(enum err kind)
     case ERR_TIMEOUT: return 504;
     case ERR_BUSY:
     case ERR_LIMIT: return 503;
-    case ERR_UNSUPPORTED: return 501;
     default: return 502;
     }
 }
@@ -159,7 +152,7 @@ static void give_up(struct call *c, enum err kind)
                        STR_ARG(a->target->name), err_text(kind), c->attempt_count,
                        c->route.retry->attempts, c->id);
     /* What the target said itself, and what is wrong with the target, is worth more than that. */
-    if (c->stream.failed || kind == ERR_UNSUPPORTED || kind == ERR_NOT_FOUND)
+    if (c->stream.failed || kind == ERR_NOT_FOUND)
         c->problem = a->why;
     call_finish_problem(c, CALL_ERROR, call_status_of(kind));
 }

@@ -117,11 +117,14 @@ static bool resolve(struct call *c)
     return true;
 }
 
-static int64_t tokens_wanted(const struct chat_request *r)
+static int64_t tokens_wanted(const struct call *c)
 {
+    const struct chat_request *r = &c->request;
     int64_t output = r->max_tokens ? r->max_tokens : TOKENS_WITHOUT_MAXIMUM;
     int64_t all = 0;
     int64_t total = 0;
+    if (!c->endpoint->generates)
+        return r->prompt_tokens;
     if (__builtin_mul_overflow(output, r->n, &all) ||
         __builtin_add_overflow(all, r->prompt_tokens, &total))
         return INT64_MAX;
@@ -131,7 +134,7 @@ static int64_t tokens_wanted(const struct chat_request *r)
 static bool reserve(struct call *c)
 {
     struct limit_refusal refusal;
-    if (limiter_reserve(c->key->limiter, tokens_wanted(&c->request), loop_now_us(c->gl->loop),
+    if (limiter_reserve(c->key->limiter, tokens_wanted(c), loop_now_us(c->gl->loop),
                         &c->reservation, &refusal) == ERR_OK)
         return true;
     struct buf why BUF_AUTO;
@@ -169,6 +172,7 @@ static bool read_request(struct call *c)
     if (openai_chat_read_request(c->x->body, nesting, c->x->arena, &c->request, &c->problem) ==
         ERR_OK) {
         c->request_read = true;
+        c->request.stream &= c->endpoint->generates;
         return true;
     }
     call_finish_problem(c, CALL_REFUSED, 400);
@@ -177,7 +181,8 @@ static bool read_request(struct call *c)
 
 static void admit(struct call *c)
 {
-    if (!read_request(c) || !resolve(c) || !room_for_record(c) || !reserve(c))
+    if (!read_request(c) || !resolve(c) || !call_outgoing_admit(c) || !room_for_record(c) ||
+        !reserve(c))
         return;
     c->attempts = ARENA_ARRAY(c->x->arena, struct call_attempt, (size_t)c->route.retry->attempts);
     if (c->route.deadline_ms > 0) {
@@ -189,13 +194,14 @@ static void admit(struct call *c)
 }
 
 void call_start(struct loop_settings *settings, const struct key *key, struct str presented,
-                struct http_exchange *x)
+                const struct call_endpoint *endpoint, struct http_exchange *x)
 {
     struct call *c = ARENA_NEW(x->arena, struct call);
     c->gl = settings->gl;
     c->settings = settings;
     c->key = key;
     c->presented = presented;
+    c->endpoint = endpoint;
     c->x = x;
     c->wall_us = os_wall_us() - (int64_t)(os_now_us() - x->start_us);
     c->retry_after_ms = -1;

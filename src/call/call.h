@@ -13,6 +13,7 @@
 #ifndef WEIR_CALL_CALL_H
 #define WEIR_CALL_CALL_H
 
+#include "call/endpoint.h"
 #include "call/gateway.h"
 #include "net/http_server.h"
 
@@ -24,10 +25,10 @@
 /* Events of a stream held before its first content. More count as content. */
 #define CALL_PRELUDE_BYTES_MAX ((size_t)64 << 10)
 
-/* Take over an exchange whose request is whole: POST /v1/chat/completions. settings: in use by the
- * caller, given back when the call is over; key: found in them; presented: the key as the caller
- * sent it, only to be blotted out of what is recorded. */
+/* Take over an exchange whose request is whole. settings: in use by the caller, given back when the
+ * call is over; key: found in them; presented: the key as the caller sent it, only to be blotted
+ * out of what is recorded. */
 void call_start(struct loop_settings *settings, const struct key *key, struct str presented,
-                struct http_exchange *x);
+                const struct call_endpoint *endpoint, struct http_exchange *x);
 
 #endif

@@ -36,6 +36,7 @@ struct call {
     struct loop_settings *settings;
     const struct key *key;
     struct str presented; /* the caller's key: a secret */
+    const struct call_endpoint *endpoint;
     struct http_exchange *x;
     char id[TRACE_ID_HEX + 1];
     struct trace trace;
@@ -43,6 +44,7 @@ struct call {
     struct chat_request request;
     bool request_read;
     struct config_route route;
+    uint32_t unable; /* a bit for each of the route's targets that cannot do what is asked */
     struct reservation reservation;
 
     /* The attempt under way, and those before it. */
@@ -108,6 +110,19 @@ static inline struct call_attempt *call_attempt_now(const struct call *c)
 /* The attempt under way failed before its first content: try on, or finish with its error. error:
  * the attempt's short name; kind: what it was (ERR_OK: a status). */
 void call_attempt_failed(struct call *c, enum err kind, const char *error);
+
+/* ---- outgoing.c ---- */
+
+/* Find out which targets of the route cannot do what is asked. False after refusing the call,
+ * because none can. */
+bool call_outgoing_admit(struct call *c);
+static inline bool call_target_is_able(const struct call *c, size_t i)
+{
+    return !(c->unable >> i & 1);
+}
+/* Start the use of a target that is able. */
+enum err call_outgoing_start(struct call *c, const struct config_target *target,
+                             const struct model_events *events);
 
 /* ---- relay.c ---- */
 

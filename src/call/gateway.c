@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "call/gateway_int.h"
 #include "model/local/local.h"
-#include "model/openai.h"
+#include "model/provider.h"
 
 enum { RECORD_BYTES_MAX = LOG_RECORD_MAX_BYTES };
 
@@ -47,21 +47,29 @@ struct settings *gateway_settings(struct gateway *g)
 /* ---- A loop's view of them ---- */
 
 static enum err make_driver(struct gateway_loop *gl, const struct config_provider *p,
-                            struct openai_driver **ret_driver)
+                            struct provider_driver **ret_driver)
 {
+    static const enum provider_kind kinds[] = {
+        [CONFIG_API_OPENAI] = PROVIDER_OPENAI,
+        [CONFIG_API_ANTHROPIC] = PROVIDER_ANTHROPIC,
+        [CONFIG_API_GEMINI] = PROVIDER_GEMINI,
+        [CONFIG_API_AZURE] = PROVIDER_AZURE,
+    };
     struct http_header headers[CONFIG_HEADERS_MAX];
     struct gateway *g = gl->gateway;
     for (size_t i = 0; i < p->header_count; i++)
         headers[i] = (struct http_header){p->headers[i].name, p->headers[i].value};
     /* The configured connections are for the provider, so each loop gets its share. */
     uint32_t share = ((uint32_t)p->connections + g->loop_total - 1) / g->loop_total;
-    struct openai_options options = {
+    struct provider_options options = {
+        .kind = kinds[p->api],
         .origin = {.tls = p->url.tls,
                    .host = p->url.host,
                    .port = p->url.port,
                    .tls_context = g->tls,
                    .connections_max = share},
         .base_path = p->url.prefix,
+        .api_version = p->api_version,
         .key = p->key,
         .headers = headers,
         .header_count = p->header_count,
@@ -70,13 +78,13 @@ static enum err make_driver(struct gateway_loop *gl, const struct config_provide
                      .idle_ms = (uint32_t)p->timeout.idle_ms,
                      .total_ms = (uint64_t)p->timeout.total_ms},
     };
-    return openai_driver_new(gl->client, &options, ret_driver);
+    return provider_driver_new(gl->client, &options, ret_driver);
 }
 
 static void loop_settings_free(struct loop_settings *ls)
 {
     for (size_t i = 0; i < ls->driver_count; i++)
-        openai_driver_free(ls->drivers[i]);
+        provider_driver_free(ls->drivers[i]);
     mem_free(ls->drivers);
     settings_put(ls->shared);
     mem_free(ls);
@@ -89,11 +97,11 @@ static enum err loop_settings_new(struct gateway_loop *gl, struct settings *shar
     const struct config *c = shared->config;
     struct loop_settings *ls = NEW(struct loop_settings);
     *ls = (struct loop_settings){.shared = shared, .gl = gl, .uses = 1};
-    ls->drivers = mem_array(c->provider_count, sizeof(struct openai_driver *));
+    ls->drivers = mem_array(c->provider_count, sizeof(struct provider_driver *));
     ls->driver_count = c->provider_count;
     for (size_t i = 0; i < c->provider_count; i++) {
         const struct config_provider *p = &c->providers[i];
-        if (p->api != CONFIG_API_OPENAI || p->left_out.len)
+        if (p->left_out.len)
             continue;
         enum err err = make_driver(gl, p, &ls->drivers[i]);
         if (err != ERR_OK) {
@@ -119,22 +127,14 @@ void loop_settings_unuse(struct loop_settings *ls)
         loop_settings_free(ls);
 }
 
-enum err loop_settings_target(struct loop_settings *ls, const struct config_target *target,
-                              struct buf *detail, struct model_target *ret_target)
+struct model_target loop_settings_target(struct loop_settings *ls,
+                                         const struct config_target *target)
 {
     const struct config_provider *p = target->provider;
-    if (p->api == CONFIG_API_LOCAL) {
-        *ret_target = local_models_target(ls->gl->gateway->local, ls->gl->index);
-        return ERR_OK;
-    }
-    struct openai_driver *driver = ls->drivers[p->index];
-    if (!driver) {
-        buf_printf(detail, "provider '%.*s' speaks %.*s, which this version cannot call",
-                   STR_ARG(p->name), STR_ARG(config_api_name(p->api)));
-        return ERR_UNSUPPORTED;
-    }
-    *ret_target = openai_driver_target(driver);
-    return ERR_OK;
+    if (p->api == CONFIG_API_LOCAL)
+        return local_models_target(ls->gl->gateway->local, ls->gl->index);
+    ASSERT(ls->drivers[p->index]);
+    return provider_driver_target(ls->drivers[p->index]);
 }
 
 /* ---- Reload ---- */

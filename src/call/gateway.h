@@ -101,16 +101,14 @@ struct loop_settings {
     struct gateway_loop *gl;
     unsigned uses;
     size_t driver_count;
-    struct openai_driver **drivers; /* by config_provider.index; NULL: not of that kind */
+    struct provider_driver **drivers; /* by config_provider.index; NULL: left out */
 };
 
 /* The settings in force on this loop; a use holds them until it is given back. */
 struct loop_settings *gateway_loop_settings_use(struct gateway_loop *gl);
 void loop_settings_unuse(struct loop_settings *ls);
-/* Driver of a target; ERR_UNSUPPORTED: its API is not spoken by this version. ERR_NOT_FOUND: no
- * such local model. *detail then gets a sentence. */
-MUST_CHECK enum err loop_settings_target(struct loop_settings *ls,
-                                         const struct config_target *target, struct buf *detail,
-                                         struct model_target *ret_target);
+/* Driver of a target, which is not left out. */
+struct model_target loop_settings_target(struct loop_settings *ls,
+                                         const struct config_target *target);
 
 #endif

@@ -195,7 +195,7 @@ static void write_head(struct json_writer *w, const struct call *c)
         json_member_str(w, STR("parent_span_id"), str_of(c->trace.parent, SPAN_ID_HEX));
     json_member_str(w, STR("time"), time_format(c->wall_us, time));
     json_member_str(w, STR("key"), c->key->name);
-    json_member_str(w, STR("endpoint"), STR("chat"));
+    json_member_str(w, STR("endpoint"), c->endpoint->name);
     json_member_str_or_null(w, STR("model"), c->request.model.len ? c->request.model : STR_NONE);
     json_member_str_or_null(w, STR("target"),
                             c->attempt_count ? call_attempt_now(c)->target->name : STR_NONE);

@@ -1,7 +1,7 @@
 /* providers: whom to call, and with which key.
  *
- * A provider that needs a variable that is not set, or speaks an API that this version does not,
- * stays in the snapshot with the reason in left_out; targets at it are dropped (models.c). */
+ * A provider that needs a variable that is not set stays in the snapshot with the reason in
+ * left_out; targets at it are dropped (models.c). */
 #include "config/config_int.h"
 
 #include "base/assert.h"
@@ -15,15 +15,17 @@ enum { CONNECTIONS_DEFAULT = 1024 };
 
 static const struct api {
     struct str name;
-    const char *url; /* NULL: must be written */
-    bool supported;  /* spoken by this version */
+    const char *url;        /* NULL: must be written */
+    const char *prefix;     /* of a URL that is written without a path; NULL: none */
+    const char *key_header; /* that carries its key, where that is not Authorization */
 } apis[CONFIG_API_COUNT] = {
-    [CONFIG_API_OPENAI] = {STR_INIT("openai"), "https://api.openai.com/v1", true},
-    [CONFIG_API_ANTHROPIC] = {STR_INIT("anthropic"), "https://api.anthropic.com/v1", false},
+    [CONFIG_API_OPENAI] = {STR_INIT("openai"), "https://api.openai.com/v1", NULL, NULL},
+    [CONFIG_API_ANTHROPIC] = {STR_INIT("anthropic"), "https://api.anthropic.com/v1", "/v1",
+                              "x-api-key"},
     [CONFIG_API_GEMINI] = {STR_INIT("gemini"), "https://generativelanguage.googleapis.com/v1beta",
-                           false},
-    [CONFIG_API_AZURE] = {STR_INIT("azure"), NULL, false},
-    [CONFIG_API_LOCAL] = {STR_INIT("local"), NULL, true},
+                           "/v1beta", "x-goog-api-key"},
+    [CONFIG_API_AZURE] = {STR_INIT("azure"), NULL, NULL, "api-key"},
+    [CONFIG_API_LOCAL] = {STR_INIT("local"), NULL, NULL, NULL},
 };
 
 struct str config_api_name(enum config_api api)
@@ -317,6 +319,8 @@ static void fill_in(struct loader *l, const struct node *n, struct draft *d)
     else if (!url_written && !l->provider_unset.len)
         mistake(l, n->key, "%s: 'url' is missing, as https://NAME.openai.azure.com",
                 node_path(l, n));
+    if (!p->url.prefix.len && apis[p->api].prefix)
+        p->url.prefix = str_from_c(apis[p->api].prefix);
     if (usual && !url_written && !d->key)
         take_usual_key(l, n, p, usual);
     if (p->api == CONFIG_API_AZURE && !d->api_version)
@@ -334,10 +338,12 @@ static void check_sense(struct loader *l, const struct node *n, const struct dra
     if (p->api == CONFIG_API_OPENAI && !p->url.prefix.len)
         warning(l, n->key, "%s: the url has no path; OpenAI's API is mostly under /v1",
                 node_path(l, n));
+    struct str key_header = str_from_c(apis[p->api].key_header);
     for (size_t i = 0; p->key.len && i < p->header_count; i++)
-        if (str_eq_nocase(p->headers[i].name, STR("authorization")))
-            mistake(l, n->key, "%s: both 'key' and a header 'Authorization': write one of them",
-                    node_path(l, n));
+        if (str_eq_nocase(p->headers[i].name, STR("authorization")) ||
+            str_eq_nocase(p->headers[i].name, key_header))
+            mistake(l, n->key, "%s: both 'key' and a header '%.*s': write one of them",
+                    node_path(l, n), STR_ARG(p->headers[i].name));
 }
 
 /* at: where it is written, or NULL. */
@@ -350,8 +356,6 @@ static void leave_out(struct loader *l, struct config_provider *p, const struct 
     p->left_out = arena_str(l->arena, buf_str(&reason));
     warning(l, at, "provider '%.*s' is left out: %.*s", STR_ARG(p->name), STR_ARG(p->left_out));
 }
-
-static const char not_spoken[] = " is an API that this version does not speak yet";
 
 static void read_provider(struct loader *l, const struct node *n, struct config_provider *ret)
 {
@@ -383,8 +387,6 @@ static void read_provider(struct loader *l, const struct node *n, struct config_
     l->in_provider = false;
     if (l->provider_unset.len)
         leave_out(l, &d.provider, n->key, l->provider_unset, " is not set");
-    else if (l->mistakes == before && !apis[d.provider.api].supported)
-        leave_out(l, &d.provider, n->key, apis[d.provider.api].name, not_spoken);
     else if (l->mistakes == before)
         check_sense(l, n, &d);
     if (d.provider.api == CONFIG_API_COUNT)
@@ -449,8 +451,6 @@ void providers_default(struct loader *l)
         set_url(l, p, known[i].url);
         if (bad_key_byte(key) < key.len)
             leave_out(l, p, NULL, str_from_c(known[i].variable), not_a_key);
-        else if (!apis[p->api].supported)
-            leave_out(l, p, NULL, apis[p->api].name, not_spoken);
     }
     l->config->providers = providers;
     l->config->provider_count = count;

@@ -27,10 +27,14 @@ static void read_choices(struct json_reader *r, struct chat_answer *answer)
         if (!json_enter(r, JSON_OBJECT))
             continue;
         while (json_next_member(r, &key))
-            if (json_eq(&key, STR("message")))
+            if (json_eq(&key, STR("message"))) {
                 read_message(r, &answer->output_bytes);
-            else if (json_eq(&key, STR("finish_reason")))
+            } else if (json_eq(&key, STR("text"))) { /* of completions */
+                struct json_value text = json_take(r);
+                answer->output_bytes += text.kind == JSON_STRING ? json_text_len(&text) : 0;
+            } else if (json_eq(&key, STR("finish_reason"))) {
                 finish = json_peek(r) == JSON_STRING;
+            }
         finished += finish;
     }
     answer->has_choices = choices > 0;

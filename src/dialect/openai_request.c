@@ -147,8 +147,9 @@ static void read_member(struct request_reading *x, const struct json_value *key,
         q->user = json_text(&user, a);
     } else if (json_eq(key, STR("metadata"))) {
         q->metadata = json_take(&x->r);
-    } else if (json_eq(key, STR("tools")) || json_eq(key, STR("functions")) ||
-               json_eq(key, STR("response_format"))) {
+    } else if (json_eq(key, STR("prompt")) || json_eq(key, STR("suffix")) ||
+               json_eq(key, STR("input")) || json_eq(key, STR("tools")) ||
+               json_eq(key, STR("functions")) || json_eq(key, STR("response_format"))) {
         struct json_value value = json_take(&x->r);
         count_value(&x->size, &value);
     }

@@ -74,7 +74,7 @@ static void read_choice_member(struct chat_stream *s, struct event_reading *x,
     if (json_eq(key, STR("index")))
         return;
     struct collect_node *node = collect_member(c, choice, key);
-    if (json_eq(key, STR("delta"))) {
+    if (json_eq(key, STR("delta")) || json_eq(key, STR("text"))) { /* text: of completions */
         collect_add(c, node, &x->r, &x->seen);
     } else if (json_eq(key, STR("logprobs"))) {
         collect_add(c, node, &x->r, &unseen);
@@ -234,7 +234,8 @@ void openai_chat_stream_answer(const struct chat_stream *s, struct buf *out)
         json_key(&w, node->key);
         if (str_eq(node->key, STR("choices")))
             write_choices(node, &w);
-        else if (str_eq(node->key, STR("object")))
+        else if (str_eq(node->key, STR("object")) &&
+                 !str_eq(buf_str(&node->text), STR("text_completion")))
             json_str(&w, STR("chat.completion"));
         else
             collect_write(node, &w);

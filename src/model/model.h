@@ -23,10 +23,14 @@
 #include "base/err.h"
 #include "base/str.h"
 
+struct http_header;
 struct http_headers;
 
 /* What one paused use may hold in this process. */
 #define MODEL_PAUSED_BYTES_MAX ((size_t)256 << 10)
+
+/* Of a caller's headers, how many may go to a target. */
+#define MODEL_HEADERS_MAX 4
 
 /* How far an attempt had come. */
 enum model_phase {
@@ -38,13 +42,17 @@ enum model_phase {
 
 /* The caller's, who keeps everything in it until the use is over (on_end, on_fail, cancel). */
 struct model_request {
-    struct str endpoint;    /* under the API's base: "/chat/completions" */
+    /* Under the API's base: "/chat/completions", "/completions", "/embeddings", "/responses",
+     * "/messages", "/messages/count_tokens"; for Gemini's own API "/generateContent". */
+    struct str endpoint;
     const struct str *body; /* JSON in parts, so that a changed name needs no copy of the rest */
     size_t body_parts;
-    struct str upstream_model; /* the name as the target knows it; it is in the body too */
-    bool stream;               /* the body asks for a stream */
-    struct str traceparent;    /* empty: none */
-    uint64_t deadline_us;      /* os_now_us clock, absolute; 0: none. ERR_TIMEOUT when it passes */
+    struct str upstream_model;         /* the name as the target knows it; it is in the body too */
+    bool stream;                       /* the body asks for a stream */
+    struct str traceparent;            /* empty: none */
+    const struct http_header *headers; /* of the caller's, let through; at most MODEL_HEADERS_MAX */
+    size_t header_count;
+    uint64_t deadline_us; /* os_now_us clock, absolute; 0: none. ERR_TIMEOUT when it passes */
 };
 
 struct model_head {

@@ -25,10 +25,13 @@ class Gateway:
     def client(self, key=ADMIN, **more):
         return openai.OpenAI(base_url=self.url + "/v1", api_key=key, max_retries=0, **more)
 
-    def post(self, body, key=ADMIN, headers=None, timeout=30):
+    def post_to(self, path, body, key=ADMIN, headers=None, timeout=30):
         content = body if isinstance(body, (bytes, str)) else json.dumps(body)
-        return httpx.post(self.url + "/v1/chat/completions", content=content, timeout=timeout,
+        return httpx.post(self.url + path, content=content, timeout=timeout,
                           headers={"authorization": f"Bearer {key}", "content-type": "application/json"} | (headers or {}))
+
+    def post(self, body, **more):
+        return self.post_to("/v1/chat/completions", body, **more)
 
     def get(self, path, key=ADMIN, **params):
         return httpx.get(self.url + path, params=params, headers={"authorization": f"Bearer {key}"}, timeout=30)

@@ -245,7 +245,9 @@ static const struct mistake_case providers_cases[] = {
     {"providers: {x: {api: openai, headers: {X-A: \"a\\r\\nB: c\"}}}\n",
      "1:45: providers.x.headers.X-A: a control character (byte 2) has no place here\n"},
     {"providers: {x: {api: openai, key: k, headers: {authorization: s}}}\n",
-     "1:13: providers.x: both 'key' and a header 'Authorization': write one of them\n"},
+     "1:13: providers.x: both 'key' and a header 'authorization': write one of them\n"},
+    {"providers: {x: {api: anthropic, key: k, headers: {X-Api-Key: s}}}\n",
+     "1:13: providers.x: both 'key' and a header 'X-Api-Key': write one of them\n"},
 };
 
 static void providers(void **state)

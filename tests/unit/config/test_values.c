@@ -414,11 +414,7 @@ static void what_does_nothing_says_so(void **state)
         {"models: {a: {targets: [local/x], params: {top_p: 1}}}\n",
          "weir.yaml:1:34: warning: 'params' does nothing in this version: requests go on as they "
          "came\n"},
-        {"providers: {anthropic: {key: k}}\nmodels: {a: anthropic/claude}\n",
-         "weir.yaml:1:13: warning: provider 'anthropic' is left out: anthropic is an API that this "
-         "version does not speak yet\n"
-         "weir.yaml:2:13: warning: models.a: left out with its provider (anthropic is an API that "
-         "this version does not speak yet)\n"},
+        {"providers: {anthropic: {key: k}}\nmodels: {a: anthropic/claude}\n", ""},
         {"listen: {http: '0.0.0.0:8080'}\n",
          "warning: listen.http is no loopback address and there is no listen.tls: keys and prompts "
          "travel as plain text\n"},

@@ -1,6 +1,6 @@
 /* One use is one fetch: the request's parts go out as they are, the answer's bytes come back as
  * they are. Only the head of the request is made here. */
-#include "model/openai.h"
+#include "model/provider.h"
 
 #include "base/arena.h"
 #include "base/assert.h"
@@ -8,22 +8,25 @@
 #include "os/clock.h"
 
 enum {
-    OWN_HEADERS = 5, /* content-type, accept, authorization, user-agent, traceparent */
+    OWN_HEADERS = 6, /* content-type, accept, user-agent, credential, version, traceparent */
     CONFIGURED_HEADERS_MAX = 32,
 };
 
-struct openai_driver {
+struct provider_driver {
     struct http_client *client;
     struct http_origin *origin;
     struct http_timeouts timeouts;
+    enum provider_kind kind;
     struct str base_path;
-    struct str authorization; /* "Bearer …", or empty */
+    struct str api_version;
+    struct str key;    /* empty: none */
+    struct str bearer; /* "Bearer KEY", or empty */
     struct http_header *headers;
     size_t header_count;
     struct arena memory;
 };
 
-struct openai_use {
+struct provider_use {
     struct model_use use;
     struct model_events events;
     void *arg;
@@ -60,7 +63,7 @@ static int64_t retry_after_ms(const struct http_headers *headers)
     return seconds.len ? until_date_ms(seconds) : -1;
 }
 
-static void take_timing(struct openai_use *u)
+static void take_timing(struct provider_use *u)
 {
     struct http_fetch_stats stats;
     if (!u->fetch)
@@ -73,7 +76,7 @@ static void take_timing(struct openai_use *u)
     u->timing.reused = stats.reused;
 }
 
-static void finish(struct openai_use *u)
+static void finish(struct provider_use *u)
 {
     take_timing(u);
     u->timing.end_us = os_now_us();
@@ -82,7 +85,7 @@ static void finish(struct openai_use *u)
 
 static void on_head(struct http_fetch *fetch, const struct http_response *response, void *arg)
 {
-    struct openai_use *u = arg;
+    struct provider_use *u = arg;
     (void)fetch;
     u->answered = true;
     struct model_head head = {
@@ -96,20 +99,20 @@ static void on_head(struct http_fetch *fetch, const struct http_response *respon
 
 static void on_body(struct http_fetch *fetch, struct str bytes, void *arg)
 {
-    struct openai_use *u = arg;
+    struct provider_use *u = arg;
     (void)fetch;
     u->events.on_body(u->arg, bytes);
 }
 
 static void on_end(struct http_fetch *fetch, void *arg)
 {
-    struct openai_use *u = arg;
+    struct provider_use *u = arg;
     (void)fetch;
     finish(u);
     u->events.on_end(u->arg);
 }
 
-static enum model_phase phase_of(const struct openai_use *u, const struct http_failure *failure)
+static enum model_phase phase_of(const struct provider_use *u, const struct http_failure *failure)
 {
     if (u->answered)
         return MODEL_PHASE_BODY;
@@ -129,7 +132,7 @@ static enum model_phase phase_of(const struct openai_use *u, const struct http_f
 
 static void on_fail(struct http_fetch *fetch, const struct http_failure *failure, void *arg)
 {
-    struct openai_use *u = arg;
+    struct provider_use *u = arg;
     (void)fetch;
     enum model_phase phase = phase_of(u, failure);
     finish(u);
@@ -143,7 +146,40 @@ static const struct http_fetch_events fetch_events = {
     .on_fail = on_fail,
 };
 
-static size_t write_headers(const struct openai_driver *d, const struct model_request *request,
+/* The one credential that a target gets. */
+static struct http_header credential(const struct provider_driver *d, struct str endpoint)
+{
+    switch (d->kind) {
+    case PROVIDER_AZURE: return HTTP_HEADER("api-key", d->key);
+    case PROVIDER_ANTHROPIC: return HTTP_HEADER("x-api-key", d->key);
+    case PROVIDER_GEMINI:
+        if (str_eq(endpoint, STR("/generateContent")))
+            return HTTP_HEADER("x-goog-api-key", d->key);
+        break;
+    case PROVIDER_OPENAI: break;
+    }
+    return HTTP_HEADER("authorization", d->bearer);
+}
+
+/* Anthropic refuses a request without a version: where the caller named none, the one that its
+ * documentation names. */
+static bool lacks_version(const struct provider_driver *d, const struct model_request *request)
+{
+    static const struct str name = STR_INIT("anthropic-version");
+    struct http_headers given = {request->headers, request->header_count};
+    struct http_headers configured = {d->headers, d->header_count};
+    return d->kind == PROVIDER_ANTHROPIC && !http_headers_get(&given, name).ptr &&
+           !http_headers_get(&configured, name).ptr;
+}
+
+/* May a header of the caller's go? Not where the configuration says what it is to be. */
+static bool is_configured(const struct provider_driver *d, struct str name)
+{
+    struct http_headers configured = {d->headers, d->header_count};
+    return http_headers_get(&configured, name).ptr;
+}
+
+static size_t write_headers(const struct provider_driver *d, const struct model_request *request,
                             struct http_header *headers)
 {
     size_t n = 0;
@@ -151,10 +187,15 @@ static size_t write_headers(const struct openai_driver *d, const struct model_re
     headers[n++] =
         HTTP_HEADER("accept", request->stream ? STR("text/event-stream") : STR("application/json"));
     headers[n++] = HTTP_HEADER("user-agent", STR("weir/" WEIR_VERSION));
-    if (d->authorization.len)
-        headers[n++] = HTTP_HEADER("authorization", d->authorization);
+    if (d->key.len)
+        headers[n++] = credential(d, request->endpoint);
+    if (lacks_version(d, request))
+        headers[n++] = HTTP_HEADER("anthropic-version", STR("2023-06-01"));
     if (request->traceparent.len)
         headers[n++] = HTTP_HEADER("traceparent", request->traceparent);
+    for (size_t i = 0; i < request->header_count; i++)
+        if (!is_configured(d, request->headers[i].name))
+            headers[n++] = request->headers[i];
     for (size_t i = 0; i < d->header_count; i++)
         headers[n++] = d->headers[i];
     return n;
@@ -162,7 +203,7 @@ static size_t write_headers(const struct openai_driver *d, const struct model_re
 
 /* The provider's total bounds an attempt, the call's deadline all of them: the nearer one counts.
  */
-static uint64_t total_ms(const struct openai_driver *d, const struct model_request *request)
+static uint64_t total_ms(const struct provider_driver *d, const struct model_request *request)
 {
     uint64_t total = d->timeouts.total_ms;
     if (!request->deadline_us)
@@ -177,29 +218,26 @@ static uint64_t total_ms(const struct openai_driver *d, const struct model_reque
 static enum err start(void *driver, const struct model_request *request,
                       const struct model_events *events, void *arg, struct model_use **ret_use)
 {
-    struct openai_driver *d = driver;
-    struct http_header headers[OWN_HEADERS + CONFIGURED_HEADERS_MAX];
-    char path[512];
-    size_t path_len = d->base_path.len + request->endpoint.len;
-    if (path_len > sizeof path)
-        return ERR_TOO_LARGE;
-    memcpy(path, d->base_path.ptr, d->base_path.len);
-    memcpy(path + d->base_path.len, request->endpoint.ptr, request->endpoint.len);
+    struct provider_driver *d = driver;
+    struct http_header headers[OWN_HEADERS + MODEL_HEADERS_MAX + CONFIGURED_HEADERS_MAX];
+    struct buf path BUF_AUTO;
+    buf_init(&path, PROVIDER_PATH_BYTES_MAX);
+    TRY(provider_path_write(d->kind, d->base_path, d->api_version, request, &path));
+    ASSERT(request->header_count <= MODEL_HEADERS_MAX);
 
     struct http_request fetch = {
         .origin = d->origin,
         .method = STR("POST"),
-        .path = str_of(path, path_len),
+        .path = buf_str(&path),
         .headers = headers,
         .header_count = write_headers(d, request, headers),
         .body = request->body,
         .body_count = request->body_parts,
         .timeouts = d->timeouts,
-
     };
     fetch.timeouts.total_ms = total_ms(d, request);
-    struct openai_use *u = NEW(struct openai_use);
-    u->use.ops = openai_driver_target(d).ops;
+    struct provider_use *u = NEW(struct provider_use);
+    u->use.ops = provider_driver_target(d).ops;
     u->events = *events;
     u->arg = arg;
     u->timing.started_us = os_now_us();
@@ -214,7 +252,7 @@ static enum err start(void *driver, const struct model_request *request,
 
 static void cancel(struct model_use *use)
 {
-    struct openai_use *u = (struct openai_use *)use;
+    struct provider_use *u = (struct provider_use *)use;
     struct http_fetch *fetch = u->fetch;
     if (!fetch)
         return;
@@ -224,21 +262,21 @@ static void cancel(struct model_use *use)
 
 static void pause(struct model_use *use)
 {
-    struct openai_use *u = (struct openai_use *)use;
+    struct provider_use *u = (struct provider_use *)use;
     if (u->fetch)
         http_fetch_pause(u->fetch);
 }
 
 static void resume(struct model_use *use)
 {
-    struct openai_use *u = (struct openai_use *)use;
+    struct provider_use *u = (struct provider_use *)use;
     if (u->fetch)
         http_fetch_resume(u->fetch);
 }
 
 static void timing(const struct model_use *use, struct model_timing *ret_timing)
 {
-    struct openai_use *u = (struct openai_use *)use;
+    struct provider_use *u = (struct provider_use *)use;
     take_timing(u);
     *ret_timing = u->timing;
 }
@@ -258,12 +296,12 @@ static const struct model_ops ops = {
     .release = release,
 };
 
-struct model_target openai_driver_target(struct openai_driver *driver)
+struct model_target provider_driver_target(struct provider_driver *driver)
 {
     return (struct model_target){.ops = &ops, .driver = driver};
 }
 
-static enum err copy_headers(struct openai_driver *d, const struct openai_options *options)
+static enum err copy_headers(struct provider_driver *d, const struct provider_options *options)
 {
     if (options->header_count > CONFIGURED_HEADERS_MAX)
         return ERR_TOO_LARGE;
@@ -278,7 +316,7 @@ static enum err copy_headers(struct openai_driver *d, const struct openai_option
     return ERR_OK;
 }
 
-static void copy_key(struct openai_driver *d, struct str key)
+static void copy_key(struct provider_driver *d, struct str key)
 {
     static const struct str bearer = STR_INIT("Bearer ");
     if (key.len == 0)
@@ -286,30 +324,33 @@ static void copy_key(struct openai_driver *d, struct str key)
     char *value = arena_alloc(&d->memory, bearer.len + key.len);
     memcpy(value, bearer.ptr, bearer.len);
     memcpy(value + bearer.len, key.ptr, key.len);
-    d->authorization = str_of(value, bearer.len + key.len);
+    d->bearer = str_of(value, bearer.len + key.len);
+    d->key = str_skip(d->bearer, bearer.len);
 }
 
-enum err openai_driver_new(struct http_client *client, const struct openai_options *options,
-                           struct openai_driver **ret_driver)
+enum err provider_driver_new(struct http_client *client, const struct provider_options *options,
+                             struct provider_driver **ret_driver)
 {
-    struct openai_driver *d = NEW(struct openai_driver);
+    struct provider_driver *d = NEW(struct provider_driver);
     arena_init(&d->memory);
     d->client = client;
+    d->kind = options->kind;
     d->timeouts = options->timeouts;
+    d->api_version = arena_str(&d->memory, options->api_version);
     d->base_path = arena_str(&d->memory, options->base_path);
     copy_key(d, options->key);
     enum err err = copy_headers(d, options);
     if (err == ERR_OK)
         err = http_origin_open(client, &options->origin, &d->origin);
     if (err != ERR_OK) {
-        openai_driver_free(d);
+        provider_driver_free(d);
         return err;
     }
     *ret_driver = d;
     return ERR_OK;
 }
 
-void openai_driver_free(struct openai_driver *driver)
+void provider_driver_free(struct provider_driver *driver)
 {
     if (!driver)
         return;
