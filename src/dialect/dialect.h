@@ -32,6 +32,8 @@ struct ask_target {
 struct ask_plan {
     struct str json_tool; /* structured output was asked for as a call of this tool: its arguments
                              are the answer's text. Empty: not */
+    bool single_tool;     /* the caller takes one call at a time and the target cannot be told so:
+                             calls behind an answer's first are left out, the model asks again */
 };
 
 /* What readers and writers of an answer are told. Strings live as long as they do. */
@@ -43,7 +45,10 @@ struct answer_options {
     struct str id;        /* writers: an id where the provider sent none; unescaped */
     struct str model;     /* writers: a model's name where the provider sent none; unescaped */
     int64_t created_s;    /* writers: a time where the provider sent none */
-    bool include_usage;   /* stream writers: the ask's */
+    struct str call;    /* writers: the call's id, 32 hex digits, for languages whose ids name it */
+    struct str body;    /* writers: the caller's request, for languages whose answers repeat parts
+                           of it; JSON that read_ask took, or empty */
+    bool include_usage; /* stream writers: the ask's */
 };
 
 /* One stream's, and one caller's. Each dialect's own. */
