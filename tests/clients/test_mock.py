@@ -448,3 +448,199 @@ def test_a_reset_request_does_not_end_the_mock(mock):
         s.sendall(b"\x16\x03\x01 not http\r\n\r\n")
         assert s.recv(10) == b""
     assert post(mock, {"model": "m", "messages": SAY}).status_code == 200
+
+
+# ---- Every API, one answer ----
+
+ASK = "Hello there"
+PARAMETERS = TOOL["function"]["parameters"]
+
+
+def ask_body(api, text, stream=False, tools=False, **more):
+    """The same request in each API: its path and its body."""
+    name = {"name": "look_up", "parameters": PARAMETERS}
+    if api == "gemini":
+        method = "streamGenerateContent?alt=sse" if stream else "generateContent"
+        return f"/v1beta/models/m:{method}", {"contents": [{"role": "user", "parts": [{"text": text}]}]} | (
+            {"tools": [{"functionDeclarations": [name, name | {"name": "other"}]}]} if tools else {}) | more
+    body = {"model": "m", "stream": stream, "max_tokens": 100, "messages": [{"role": "user", "content": text}]}
+    if api == "responses":
+        body = {"model": "m", "stream": stream, "input": text} | ({"tools": [{"type": "function"} | n for n in (name, name | {"name": "other"})]} if tools else {})
+        return "/v1/responses", body | more
+    if api == "messages":
+        if tools:
+            body["tools"] = [{"name": n, "input_schema": PARAMETERS} for n in ("look_up", "other")]
+        return "/v1/messages", body | more
+    if tools:
+        body["tools"] = [{"type": "function", "function": name | {"name": n}} for n in ("look_up", "other")]
+    return {"chat": "/v1/chat/completions", "azure": "/openai/deployments/m/chat/completions?api-version=2025-04-01-preview"}[api], body | more
+
+
+def whole(api, answer):
+    """(text, thinking, names of calls, how it ended, usage in, usage out) of an unstreamed answer."""
+    if api == "gemini":
+        candidate = (answer.get("candidates") or [{"content": {"parts": []}, "finishReason": "BLOCKED"}])[0]
+        parts = candidate["content"]["parts"]
+        u = answer["usageMetadata"]
+        return ("".join(p.get("text", "") for p in parts if not p.get("thought")), "".join(p.get("text", "") for p in parts if p.get("thought")),
+                [p["functionCall"]["name"] for p in parts if "functionCall" in p], candidate["finishReason"],
+                u["promptTokenCount"], u["candidatesTokenCount"] + u.get("thoughtsTokenCount", 0))
+    if api == "responses":
+        of = lambda kind: [i for i in answer["output"] if i["type"] == kind]
+        return ("".join(p.get("text") or p.get("refusal") for m in of("message") for p in m["content"]),
+                "".join(s["text"] for r in of("reasoning") for s in r["summary"]), [c["name"] for c in of("function_call")], answer["status"],
+                answer["usage"]["input_tokens"], answer["usage"]["output_tokens"])
+    if api == "messages":
+        of = lambda kind: [b for b in answer["content"] if b["type"] == kind]
+        return ("".join(b["text"] for b in of("text")), "".join(b["thinking"] for b in of("thinking")), [b["name"] for b in of("tool_use")],
+                answer["stop_reason"], answer["usage"]["input_tokens"], answer["usage"]["output_tokens"])
+    choice = answer["choices"][0]
+    message = choice["message"]
+    return (message["content"] or message["refusal"] or "", message.get("reasoning_content", ""),
+            [c["function"]["name"] for c in message.get("tool_calls", [])], choice["finish_reason"],
+            answer["usage"]["prompt_tokens"], answer["usage"]["completion_tokens"])
+
+
+APIS = ("chat", "azure", "responses", "messages", "gemini")
+ENDS = {"stop": ("stop", "stop", "completed", "end_turn", "STOP"), "calls": ("tool_calls", "tool_calls", "completed", "tool_use", "STOP"),
+        "refusal": ("stop", "stop", "completed", "refusal", "SAFETY"),
+        "filter": ("content_filter", "content_filter", "incomplete", "refusal", "BLOCKED")}
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("words, tools, text, thinking, calls, end, tokens", [
+    ("", False, TEXT, "", [], "stop", 8),
+    ("mock:tokens=2", False, "alpha0 бета1", "", [], "stop", 2),
+    ("mock:think=2", False, TEXT, "思0 思1", [], "stop", 10),
+    ("mock:refuse", False, "The mock was asked to refuse.", "", [], "refusal", 3),
+    ("mock:filter", False, "", "", [], "filter", 0),
+    ("mock:empty", False, "", "", [], "stop", 0),
+    ("Hi", True, "", "", ["look_up"], "calls", None),
+    ("mock:parallel", True, "", "", ["look_up", "other"], "calls", None),
+    ("mock:call=other.", True, "", "", ["other"], "calls", None),
+    ("mock:both", True, TEXT, "", ["look_up"], "calls", None),
+    ("mock:text", True, TEXT, "", [], "stop", 8),
+])
+def test_every_api_says_the_same(mock, api, words, tools, text, thinking, calls, end, tokens):
+    path, body = ask_body(api, f"{ASK} {words}", tools=tools)
+    answer = post(mock, body, path)
+    assert answer.status_code == 200, answer.text
+    got = whole(api, answer.json())
+    assert got[:4] == (text, thinking, calls, ENDS[end][APIS.index(api)])
+    assert got[4] == (len(f"{ASK} {words}") + 3) // 4
+    assert tokens is None or got[5] == tokens
+    seen = httpx.get(mock.url + "/mock/last", verify=TRUST).json()["seen"]
+    assert seen["api"] == api.replace("azure", "chat") and seen["azure"] == (api == "azure")
+    assert (seen["messages"], seen["tools"], seen["calls_made"]) == (api != "responses", ["look_up", "other"] if tools else [], len(calls))
+    assert (seen["usage"]["input"], seen["usage"]["output"]) == got[4:]
+    path, body = ask_body(api, f"{ASK} {words}", tools=tools, stream=True)
+    events = list(data_of(post(mock, body, path).text))
+    joined = json.dumps(events, ensure_ascii=False)
+    assert len(events) >= 2 or words == "mock:filter" or api == "gemini"
+    if api == "responses":
+        assert whole(api, events[-1]["response"]) == got
+        assert [e["sequence_number"] for e in events] == list(range(len(events)))
+    else:
+        assert all(word in joined for word in text.split()[:3]) and all(f'"name": "{name}"' in joined for name in calls)
+
+
+def test_signatures_come_back_unchanged(mock):
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    first = post(mock, ask_body("messages", "mock:redacted", thinking=thinking, tools=True)[1], "/v1/messages").json()
+    assert [b["type"] for b in first["content"]] == ["redacted_thinking", "thinking", "tool_use"]
+    talk = [{"role": "user", "content": "mock:redacted"}, {"role": "assistant", "content": first["content"]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_mock_0", "content": "x"}]}]
+    body = {"model": "m", "max_tokens": 9, "messages": talk}
+    assert post(mock, body, "/v1/messages").json()["stop_reason"] == "end_turn"
+    first["content"][1]["signature"] = "bW9jay1zaWduYXR1cmUr_w=="
+    assert "signature" in post(mock, body, "/v1/messages").json()["error"]["message"]
+    part = {"functionCall": {"name": "f", "args": {}}, "thoughtSignature": "x"}
+    answer = post(mock, {"contents": [{"role": "model", "parts": [part]}]}, "/v1beta/models/m:generateContent")
+    assert answer.status_code == 400 and answer.json()["error"]["status"] == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize("turns", [1, 5])
+def test_a_loop_of_tools_comes_to_its_end(mock, turns):
+    client = openai.OpenAI(base_url=mock.url + "/v1", api_key="k", max_retries=0)
+    talk = [{"role": "user", "content": f"mock:turns={turns}"}]
+    ids = []
+    while calls := (message := client.chat.completions.create(model="m", messages=talk, tools=[TOOL]).choices[0].message).tool_calls:
+        ids += [c.id for c in calls]
+        talk += [message, {"role": "tool", "tool_call_id": calls[0].id, "content": "ok"}]
+    assert ids == [f"call_mock_{i}" for i in range(turns)] and message.content == TEXT
+
+
+def test_responses_by_the_sdk(mock):
+    client = openai.OpenAI(base_url=mock.url + "/v1", api_key="k", max_retries=0)
+    with client.responses.stream(model="m", input=ASK, reasoning={"effort": "low", "summary": "auto"}) as stream:
+        kinds = [e.type for e in stream]
+        final = stream.get_final_response()
+    assert final.output_text == TEXT and kinds[0] == "response.created" and kinds[-1] == "response.completed"
+    assert final.usage.output_tokens_details.reasoning_tokens == 4 and final.output[0].summary[0].text == "思0 思1 思2 思3"
+    cut = client.responses.create(model="m", input=ASK, max_output_tokens=2)
+    assert (cut.status, cut.incomplete_details.reason, cut.output_text) == ("incomplete", "max_output_tokens", "alpha0 бета1")
+    broken = list(client.responses.create(model="fault-error-in-stream", input=ASK, stream=True))
+    assert (broken[-1].type, broken[-1].code) == ("error", "server_error")
+
+
+def test_cache_images_stops_logprobs(mock):
+    part = {"type": "text", "text": "x" * 40, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "eA=="}}
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [part, image]}]}
+    usage = post(mock, body, "/v1/messages").json()["usage"]
+    assert (usage["input_tokens"], usage["cache_creation_input_tokens"], usage["cache_creation"]["ephemeral_1h_input_tokens"]) == (85, 10, 10)
+    body["messages"] += [{"role": "assistant", "content": "ab"}, {"role": "user", "content": "cd"}]
+    usage = post(mock, body, "/v1/messages").json()["usage"]
+    assert (usage["input_tokens"], usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]) == (87, 10, 0)
+    stopped = post(mock, ask_body("messages", "a", stop_sequences=["zzz", "δέλ"])[1], "/v1/messages").json()
+    assert (stopped["content"][0]["text"], stopped["stop_reason"], stopped["stop_sequence"]) == ("alpha0 бета1 gamma2 ", "stop_sequence", "δέλ")
+    choice = post(mock, ask_body("chat", "a", logprobs=True, top_logprobs=2)[1]).json()["choices"][0]
+    assert [t["token"] for t in choice["logprobs"]["content"]] == ["alpha0"] + [" " + w for w in TEXT.split()[1:]]
+    assert choice["logprobs"]["content"][1]["top_logprobs"][0]["bytes"] == list(" бета1".encode())
+
+
+def test_gemini_and_azure_paths(mock):
+    array = post(mock, ask_body("gemini", ASK)[1], "/v1beta/models/m:streamGenerateContent").json()
+    assert isinstance(array, list) and array[-1]["candidates"][0]["finishReason"] == "STOP"
+    assert post(mock, ask_body("gemini", ASK)[1], "/v1beta/models/m:countTokens").json() == {"totalTokens": 3}
+    batch = {"requests": [{"model": "models/e", "content": {"parts": [{"text": t}]}, "outputDimensionality": 3} for t in "ab"]}
+    assert [len(e["values"]) for e in post(mock, batch, "/v1beta/models/e:batchEmbedContents").json()["embeddings"]] == [3, 3]
+    first = list(data_of(post(mock, *reversed(ask_body("azure", ASK, stream=True))).text))[0]
+    assert first["choices"] == [] and "prompt_filter_results" in first
+    schema = {"responseMimeType": "application/json", "responseSchema": {"type": "OBJECT", "properties": {"n": {"type": "INTEGER"}}}}
+    answer = post(mock, *reversed(ask_body("gemini", ASK, generationConfig=schema | {"candidateCount": 2}))).json()
+    assert [c["content"]["parts"][0]["text"] for c in answer["candidates"]] == ['{"n":7}', '{"n":7}']
+    assert post(mock, {}, "/v1beta/models/m:nothing").status_code == 404
+
+
+# ---- More faults ----
+
+@pytest.mark.parametrize("api, error", [("chat", "server_error"), ("responses", "server_error"), ("messages", "overloaded_error"), ("gemini", "INTERNAL")])
+def test_an_error_in_each_apis_stream(mock, api, error):
+    for kind, most in (("error-first-event=529", 1), ("error-in-stream=529", 20)):
+        path, body = ask_body(api, f"mock:fault={kind}", stream=True)
+        answer = post(mock, body, path)
+        events = list(data_of(answer.text))
+        assert answer.status_code == 200 and 1 <= len(events) <= most and error in json.dumps(events[-1])
+        assert ("event: error\n" in answer.text) == (api in ("responses", "messages"))
+
+
+@pytest.mark.parametrize("fault, has, lacks", [
+    ("reset-mid-event", "alpha0", "omega7"), ("reset-after-content", "omega7", '"stop"'), ("reset-before-done", '"stop"', "[DONE]")])
+def test_resets_late_in_a_stream(mock, fault, has, lacks):
+    answer, how = raw(mock, fault, stream=True)
+    assert how == "reset" and has.encode() in answer and lacks.encode() not in answer
+    answer, how = raw(mock, fault, stream=False)
+    assert how == "reset" and not answer.endswith(b"}")
+
+
+def test_bytes_chunks_comments_and_ends(mock):
+    assert text_of(lines(mock, "byte-chunks")) == TEXT and b"\r\n1\r\nd\r\n1\r\na\r\n" in raw(mock, "byte-chunks", True)[0]
+    assert text_of(lines(mock, "keep-alive=120")) == TEXT and lines(mock, "keep-alive=120").startswith(": keep-alive\n\n: keep-alive\n\n")
+    assert lines(mock, "done-twice").endswith("data: [DONE]\n\ndata: [DONE]\n\n")
+    with pytest.raises(UnicodeDecodeError):
+        raw(mock, "cut-utf8", True)[0].decode()
+    answer = post(mock, {"model": "mock-fault-429-ms=300", "messages": SAY})
+    assert answer.status_code == 429 and answer.headers["retry-after-ms"] == "300"
+    usage = post(mock, {"model": "fault-usage-impossible", "messages": SAY}).json()["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] > usage["prompt_tokens"]

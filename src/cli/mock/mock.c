@@ -1,5 +1,5 @@
-/* `weir mock`: an upstream that speaks OpenAI and Anthropic, as fast as it can, or as badly as it
- * is told to. docs/mock.md is for its users. */
+/* `weir mock`: an upstream that speaks OpenAI, Anthropic and Gemini, as fast as it can, or as badly
+ * as it is told to. docs/mock.md is for its users. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -129,20 +129,19 @@ static int run(int argc, char **argv)
 const struct cli_command cli_mock = {
     .name = "mock",
     .usage = "weir mock [options]",
-    .summary = "Play a provider: OpenAI and Anthropic, with faults on request",
+    .summary = "Play a provider: OpenAI, Azure, Anthropic, Gemini, with faults on request",
     .details =
-        "Serves /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models and\n"
-        "/v1/messages, until it is stopped. Prints one line when it is ready. Any key is "
-        "accepted.\n"
+        "Serves what OpenAI, Azure OpenAI (/openai/...), Anthropic (/v1/messages) and Gemini\n"
+        "(/v1beta/models/...) serve, until it is stopped. Prints one line when it is ready. Any\n"
+        "key is accepted.\n"
         "\n"
-        "GET /mock/stats tells what it received (DELETE: from zero again), GET /mock/last the "
-        "last\n"
-        "request as it came, GET /mock/last/body its body; PUT /mock/faults sets the faults, one "
-        "a\n"
-        "line.\n"
+        "GET /mock/stats tells what it received (DELETE: from zero again), GET /mock/last the\n"
+        "last request as it came, GET /mock/last/body its body; PUT /mock/faults sets the\n"
+        "faults, one a line.\n"
         "\n"
         "A fault is KIND[=VALUE][*COUNT][:PROBABILITY]. One request can ask for its own by the\n"
-        "header `x-mock-fault: KIND` or by the model name `fault-KIND`. Kinds:\n"
+        "header `x-mock-fault: KIND`, by the model name `mock-fault-KIND` or by the words\n"
+        "`mock:fault=KIND` in its prompt. Kinds:\n"
 #define FAULT(id, name, value_default, help) "\n  " name "\n      " help
 #include "cli/mock/mock_faults.def"
 #undef FAULT

@@ -2,23 +2,19 @@
  * its bytes are mock_frame.c's. */
 #include "cli/mock/mock_int.h"
 
-static enum mock_api api_of(struct str path)
+const struct mock_dialect *mock_dialect_of(enum mock_api api)
 {
-    if (str_starts(path, STR("/v1/")))
-        path = str_skip(path, 3);
-    if (str_eq(path, STR("/chat/completions")))
-        return MOCK_API_CHAT;
-    if (str_eq(path, STR("/completions")))
-        return MOCK_API_COMPLETIONS;
-    if (str_eq(path, STR("/embeddings")))
-        return MOCK_API_EMBEDDINGS;
-    if (str_eq(path, STR("/models")))
-        return MOCK_API_MODELS;
-    if (str_eq(path, STR("/messages")))
-        return MOCK_API_MESSAGES;
-    if (str_eq(path, STR("/messages/count_tokens")))
-        return MOCK_API_COUNT_TOKENS;
-    return MOCK_API_OTHER;
+    switch (api) {
+    case MOCK_API_RESPONSES: return &mock_responses;
+    case MOCK_API_MESSAGES:
+    case MOCK_API_COUNT_TOKENS: return &mock_anthropic;
+    case MOCK_API_GEMINI:
+    case MOCK_API_GEMINI_COUNT:
+    case MOCK_API_GEMINI_EMBED:
+    case MOCK_API_GEMINI_EMBED_BATCH:
+    case MOCK_API_GEMINI_MODELS: return &mock_gemini;
+    default: return &mock_openai;
+    }
 }
 
 static void fail(struct mock_answer *answer, int status, struct str message)
@@ -30,8 +26,8 @@ static void fail(struct mock_answer *answer, int status, struct str message)
     answer->dialect->error(status, message, &answer->body);
 }
 
-/* The request's own wish stands above --fault: a field, then the model's name. False: it wishes for
- * something that is no fault. */
+/* The request's own wish stands above --fault: a field, then the model's name, then the prompt.
+ * False: it wishes for something that is no fault. */
 static bool choose_fault(struct mock_conn *conn, struct mock_ask *ask, struct buf *reason)
 {
     struct str field = mock_request_field(&conn->request, STR("x-mock-fault"));
@@ -39,6 +35,10 @@ static bool choose_fault(struct mock_conn *conn, struct mock_ask *ask, struct bu
         return mock_fault_parse(field, &ask->fault, reason);
     if (str_starts(ask->model, STR("fault-")))
         return mock_fault_parse(str_skip(ask->model, 6), &ask->fault, reason);
+    if (str_starts(ask->model, STR("mock-fault-")))
+        return mock_fault_parse(str_skip(ask->model, 11), &ask->fault, reason);
+    if (ask->fault_is_wished)
+        return true;
     ask->fault = mock_faults_roll(&conn->mock->faults);
     if (ask->fault.kind == FAULT_REFUSE) /* struck, or not, when the connection was accepted */
         ask->fault.kind = FAULT_NONE;
@@ -50,7 +50,9 @@ static void fail_as_asked(struct mock_answer *answer)
     const struct mock_fault *fault = &answer->ask.fault;
     struct buf BUF_AUTO message;
     buf_init(&message, 128);
-    int status = fault->kind == FAULT_RETRY_AFTER_DATE_429 ? 429 : (int)fault->value;
+    bool value_is_time =
+        fault->kind == FAULT_RETRY_AFTER_DATE_429 || fault->kind == FAULT_RETRY_AFTER_MS_429;
+    int status = value_is_time ? 429 : (int)fault->value;
     buf_printf(&message, "the mock was asked to fail with %d", status);
     fail(answer, status, buf_str(&message));
 }
@@ -62,6 +64,7 @@ static void replace_answer(struct mock_answer *answer)
     switch (fault->kind) {
     case FAULT_STATUS:
     case FAULT_NO_RETRY_AFTER_429:
+    case FAULT_RETRY_AFTER_MS_429:
     case FAULT_RETRY_AFTER_DATE_429: fail_as_asked(answer); break;
     case FAULT_EMPTY_ERROR:
         fail_as_asked(answer);
@@ -87,8 +90,9 @@ static void replace_answer(struct mock_answer *answer)
         }
         break;
     case FAULT_ERROR_EVENT:
+    case FAULT_ERROR_FIRST:
         if (!answer->events_come) {
-            fail(answer, 500, STR("the mock was asked to fail inside an answer"));
+            fail(answer, (int)fault->value, STR("the mock was asked to fail inside an answer"));
             answer->status = 200;
         }
         break;
@@ -101,12 +105,26 @@ static void replace_answer(struct mock_answer *answer)
     }
 }
 
+/* A stream's content is out, or all but its end. */
+static void break_late(struct mock_answer *answer)
+{
+    enum mock_fault_kind kind = answer->ask.fault.kind;
+    answer->breaks = kind == FAULT_CLOSE_AFTER_CONTENT ? BREAK_CLOSE : BREAK_RESET;
+    if (answer->body.len > 0)
+        answer->break_bytes = answer->body.len - 1;
+    if (answer->events_come)
+        answer->break_event = kind == FAULT_RESET_BEFORE_DONE
+                                  ? answer->events - 1
+                                  : answer->dialect->after_content(&answer->ask);
+}
+
 /* Where the answer breaks off. */
 static void set_break(struct mock_answer *answer)
 {
     answer->break_event = answer->events / 2;
     answer->break_bytes = answer->body.len / 2;
     switch (answer->ask.fault.kind) {
+    case FAULT_RESET_MID_EVENT:
     case FAULT_RESET_MID_BODY: answer->breaks = BREAK_RESET; break;
     case FAULT_CLOSE_MID_BODY: answer->breaks = BREAK_CLOSE; break;
     case FAULT_STALL: answer->breaks = BREAK_STALL; break;
@@ -116,9 +134,13 @@ static void set_break(struct mock_answer *answer)
         break;
     case FAULT_ROLE_THEN_RESET:
         answer->breaks = BREAK_RESET;
-        answer->break_event = answer->dialect->first_content(&answer->ask);
+        if (answer->events_come)
+            answer->break_event = answer->dialect->first_content(&answer->ask);
         answer->break_bytes = 0;
         break;
+    case FAULT_RESET_AFTER_CONTENT:
+    case FAULT_CLOSE_AFTER_CONTENT:
+    case FAULT_RESET_BEFORE_DONE: break_late(answer); break;
     case FAULT_LENGTH_LONG:
         answer->breaks = BREAK_CLOSE;
         answer->break_event = answer->events;
@@ -139,6 +161,8 @@ static void set_times(struct mock_conn *conn)
         answer->head_due_us = now + (uint64_t)fault->value * 1000;
     if (fault->kind == FAULT_SLOW_FIRST_EVENT)
         answer->body_due_us = now + (uint64_t)fault->value * 1000;
+    if (fault->kind == FAULT_KEEP_ALIVE && answer->events_come)
+        answer->alive_until_us = now + (uint64_t)fault->value * 1000;
 }
 
 static void set_framing(struct mock_conn *conn)
@@ -178,7 +202,8 @@ static void answer_rightly(struct mock_answer *answer)
     if (answer->ask.stream) {
         answer->events_come = true;
         answer->events = answer->dialect->events(&answer->ask);
-        answer->content_type = STR("text/event-stream; charset=utf-8");
+        if (!answer->array)
+            answer->content_type = STR("text/event-stream; charset=utf-8");
     } else {
         answer->dialect->body(&answer->ask, &answer->body);
     }
@@ -188,18 +213,18 @@ void mock_answer_start(struct mock_conn *conn)
 {
     struct mock_answer *answer = &conn->answer;
     const struct mock_request *request = &conn->request;
-    struct str query = buf_str(&request->target);
+    struct mock_path path = mock_path_of(buf_str(&request->target));
+    bool is_list = path.api == MOCK_API_MODELS || path.api == MOCK_API_GEMINI_MODELS;
     struct buf BUF_AUTO reason;
     const char *problem = NULL;
-    enum mock_api api = api_of(str_split(&query, '?'));
     buf_init(&reason, 512);
     mock_answer_reset(answer);
-    answer->dialect =
-        api == MOCK_API_MESSAGES || api == MOCK_API_COUNT_TOKENS ? &mock_anthropic : &mock_openai;
-    if (str_eq(buf_str(&request->method), STR("GET")) != (api == MOCK_API_MODELS))
-        api = MOCK_API_OTHER;
-    answer->ask = (struct mock_ask){.api = api};
-    bool read = mock_ask_read(api, buf_str(&request->body), conn->mock->tokens, &answer->arena,
+    answer->dialect = mock_dialect_of(path.api);
+    answer->array = path.array;
+    if (str_eq(buf_str(&request->method), STR("GET")) != is_list)
+        path.api = MOCK_API_OTHER;
+    answer->ask = (struct mock_ask){.api = path.api};
+    bool read = mock_ask_read(&path, buf_str(&request->body), conn->mock->tokens, &answer->arena,
                               &answer->ask, &problem);
     if (!choose_fault(conn, &answer->ask, &reason))
         fail(answer, 400, buf_str(&reason));
@@ -207,7 +232,7 @@ void mock_answer_start(struct mock_conn *conn)
         fail(answer, 413, STR("the body is larger than the mock's 64 MiB"));
     else if (!read)
         fail(answer, 400, str_from_c(problem));
-    else if (api == MOCK_API_OTHER)
+    else if (path.api == MOCK_API_OTHER)
         fail(answer, 404, STR("the mock has no such path"));
     else
         answer_rightly(answer);

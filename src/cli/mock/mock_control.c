@@ -41,8 +41,9 @@ static void write_fields(const struct mock_request *request, struct json_writer 
     json_array_end(w);
 }
 
-static void write_last(const struct mock_request *last, struct buf *out)
+static void write_last(const struct mock *mock, struct buf *out)
 {
+    const struct mock_request *last = &mock->last;
     struct json_writer w;
     struct buf BUF_AUTO line;
     buf_init(&line, MOCK_HEAD_BYTES_MAX + 128);
@@ -59,6 +60,11 @@ static void write_last(const struct mock_request *last, struct buf *out)
     write_fields(last, &w);
     json_member_u64(&w, STR("body_bytes"), last->body.len);
     json_member_str(&w, STR("body"), buf_str(&last->body));
+    json_key(&w, STR("seen"));
+    struct buf BUF_AUTO seen;
+    buf_init(&seen, MOCK_ANSWER_BYTES_MAX);
+    mock_seen_append(last, mock->tokens, &seen);
+    json_raw(&w, buf_str(&seen));
     json_object_end(&w);
 }
 
@@ -113,7 +119,7 @@ void mock_control(struct mock_conn *conn)
             mock->stats = (struct mock_stats){.active_max = mock->active};
         write_stats(mock, body);
     } else if (str_eq(target, STR("/mock/last")) && is_get) {
-        write_last(&mock->last, body);
+        write_last(mock, body);
     } else if (str_eq(target, STR("/mock/last/body")) && is_get) {
         buf_append_str(body, buf_str(&mock->last.body));
         mock_answer_plain(conn, 200, STR("application/octet-stream"));

@@ -32,6 +32,8 @@ static void append_retry_after(const struct mock_fault *fault, struct buf *out)
         (void)gmtime_r(&when, &parts);
         (void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
         buf_printf(out, "Retry-After: %s\r\n", date);
+    } else if (fault->kind == FAULT_RETRY_AFTER_MS_429) {
+        buf_printf(out, "retry-after-ms: %u\r\n", fault->value);
     } else if (fault->kind == FAULT_STATUS && fault->retry_after_s > 0) {
         buf_printf(out, "Retry-After: %u\r\n", fault->retry_after_s);
     }
@@ -127,6 +129,12 @@ static void write_event(struct mock_answer *answer, struct str type, struct str 
 {
     enum mock_fault_kind fault = answer->ask.fault.kind;
     struct str end = line_end_of(answer);
+    if (answer->array) {
+        buf_append_str(out, answer->lines++ == 0 ? STR("[") : STR(",\r\n"));
+        buf_append_str(out, data);
+        buf_append_str(out, last ? STR("]\n") : STR(""));
+        return;
+    }
     if (fault == FAULT_SSE_COMMENTS || fault == FAULT_SSE_MIXED)
         append_noise(answer, end, out);
     if (type.len > 0) {
@@ -148,6 +156,18 @@ static void write_event(struct mock_answer *answer, struct str type, struct str 
     answer->lines++;
 }
 
+/* The stream's last event. */
+static void append_error_event(struct mock_answer *answer, struct buf *out)
+{
+    const struct mock_dialect *dialect = answer->dialect;
+    struct buf BUF_AUTO data;
+    buf_init(&data, 1024);
+    (dialect->error_event ? dialect->error_event : dialect->error)(
+        (int)answer->ask.fault.value, STR("the mock was asked to fail inside a stream"), &data);
+    write_event(answer, dialect->error_event_type, buf_str(&data), true, out);
+    answer->event = answer->events;
+}
+
 static void append_middle_fault(struct mock_answer *answer, struct buf *out)
 {
     const struct mock_fault *fault = &answer->ask.fault;
@@ -165,9 +185,21 @@ static void append_middle_fault(struct mock_answer *answer, struct buf *out)
                     out);
         buf_append_str(out, STR("\x80\xff no field at all\n\n"));
     } else if (fault->kind == FAULT_ERROR_EVENT) {
-        answer->dialect->error(500, STR("the mock was asked to fail inside a stream"), &data);
-        write_event(answer, answer->dialect->error_event_type, buf_str(&data), false, out);
-        answer->event = answer->events;
+        append_error_event(answer, out);
+    }
+}
+
+/* The first character of more than one byte loses its last. */
+static void cut_character(struct buf *data)
+{
+    for (size_t i = 1; i < data->len; i++) {
+        bool inside = ((unsigned char)data->ptr[i] & 0xc0) == 0x80;
+        bool ends = i + 1 == data->len || ((unsigned char)data->ptr[i + 1] & 0xc0) != 0x80;
+        if (!inside || !ends)
+            continue;
+        memmove(data->ptr + i, data->ptr + i + 1, data->len - i - 1);
+        data->len--;
+        return;
     }
 }
 
@@ -175,13 +207,17 @@ static void append_middle_fault(struct mock_answer *answer, struct buf *out)
 static void next_event(struct mock_answer *answer, struct buf *out)
 {
     size_t i = answer->event++;
-    if (i == answer->events / 2)
+    if (i == 0 && answer->ask.fault.kind == FAULT_ERROR_FIRST)
+        append_error_event(answer, out);
+    else if (i == answer->events / 2)
         append_middle_fault(answer, out);
     if (answer->event > i + 1)
         return;
     buf_reset(&answer->body);
     struct str type = answer->dialect->event(&answer->ask, i, &answer->body);
     bool last = answer->event == answer->events;
+    if (answer->ask.fault.kind == FAULT_CUT_UTF8)
+        cut_character(&answer->body);
     write_event(answer, type, buf_str(&answer->body), last, out);
     if (last && answer->ask.fault.kind == FAULT_AFTER_DONE) {
         buf_reset(&answer->body);
@@ -211,12 +247,13 @@ static void append_chunk(struct str bytes, struct buf *out)
     buf_append_str(out, STR("\r\n"));
 }
 
-static void append_small_chunks(struct str bytes, struct buf *out)
+static void append_small_chunks(struct str bytes, bool bytewise, struct buf *out)
 {
     static const size_t lengths[] = {1, 3, 2, 7, 1, 5, 11, 4};
     for (size_t i = 0; bytes.len > 0; i++) {
-        append_chunk(str_take(bytes, lengths[i % 8]), out);
-        bytes = str_skip(bytes, lengths[i % 8]);
+        size_t len = bytewise ? 1 : lengths[i % 8];
+        append_chunk(str_take(bytes, len), out);
+        bytes = str_skip(bytes, len);
     }
 }
 
@@ -231,11 +268,12 @@ void mock_frame_event(struct mock_conn *conn)
         next_event(answer, out);
         return;
     }
-    if (answer->ask.fault.kind == FAULT_CUT_CHUNKS) {
+    enum mock_fault_kind fault = answer->ask.fault.kind;
+    if (fault == FAULT_CUT_CHUNKS || fault == FAULT_BYTE_CHUNKS) {
         struct buf BUF_AUTO event;
         buf_init(&event, MOCK_ANSWER_BYTES_MAX);
         next_event(answer, &event);
-        append_small_chunks(buf_str(&event), out);
+        append_small_chunks(buf_str(&event), fault == FAULT_BYTE_CHUNKS, out);
         return;
     }
     size_t at = out->len;
@@ -245,4 +283,22 @@ void mock_frame_event(struct mock_conn *conn)
     for (size_t i = 0; i < 8; i++)
         out->ptr[at + i] = hex[len >> (28 - 4 * i) & 15];
     buf_append_str(out, STR("\r\n"));
+}
+
+void mock_frame_comment(struct mock_conn *conn)
+{
+    struct str comment = STR(": keep-alive\n\n");
+    if (conn->answer.framing == FRAMING_CHUNKED)
+        append_chunk(comment, &conn->out);
+    else
+        buf_append_str(&conn->out, comment);
+}
+
+void mock_frame_half_event(struct mock_conn *conn)
+{
+    size_t at = conn->out.len;
+    if (conn->answer.event == conn->answer.events)
+        return;
+    mock_frame_event(conn);
+    conn->out.len = at + (conn->out.len - at) / 2;
 }

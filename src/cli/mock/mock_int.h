@@ -1,8 +1,8 @@
 /* The mock's inside: connections, requests, answers.
  *
  *   mock.c (command) > mock_server.c (sockets, requests) > mock_answer.c (which answer) >
- *   mock_pump.c (when it leaves) > mock_frame.c (its bytes) > mock_openai.c, mock_anthropic.c
- *   (contents);  mock_control.c (/mock/…)
+ *   mock_pump.c (when it leaves) > mock_frame.c (its bytes) > mock_openai.c, mock_responses.c,
+ *   mock_anthropic.c, mock_gemini.c (contents);  mock_control.c, mock_seen.c (/mock/…)
  *
  * 1. One thread. A connection answers one request at a time; what it reads ahead waits.
  * 2. Everything that an answer still does is derived from its state and the clock in
@@ -63,6 +63,7 @@ struct mock_answer {
     enum mock_break breaks;
     bool close;       /* the connection ends with this answer, and the head says so */
     bool events_come; /* a stream; otherwise `body` */
+    bool array;       /* …written as a JSON array, not as events */
     int status;
     struct str content_type;
     struct buf body;    /* contents, for one event or for all */
@@ -74,6 +75,7 @@ struct mock_answer {
     uint64_t body_due_us; /* of the first event, on the loop's clock; 0: at once */
     uint64_t cut_due_us;  /* of the next few bytes, with cut-segments */
     uint64_t break_due_us;
+    uint64_t alive_until_us, alive_due_us; /* comments instead of the first event; 0: none */
     size_t cuts;
 };
 
@@ -139,6 +141,10 @@ void mock_answer_pump(struct mock_conn *conn);
 void mock_frame_head(struct mock_conn *conn);
 /* The next event, in the answer's framing. */
 void mock_frame_event(struct mock_conn *conn);
+/* A comment that carries nothing. */
+void mock_frame_comment(struct mock_conn *conn);
+/* Half of the next event, for a break. */
+void mock_frame_half_event(struct mock_conn *conn);
 /* Every event into the body, for faults of a length that a chunked stream does not have. */
 void mock_frame_collect(struct mock_answer *answer);
 
@@ -152,5 +158,10 @@ bool mock_conn_flush(struct mock_conn *conn);
 
 /* Answers a request below /mock/. */
 void mock_control(struct mock_conn *conn);
+
+/* mock_seen.c */
+
+/* Append a JSON object: what the request holds, whichever API it is written in. */
+void mock_seen_append(const struct mock_request *request, uint64_t max_tokens, struct buf *out);
 
 #endif

@@ -1,15 +1,19 @@
-/* OpenAI: chat, completions, embeddings, models, errors.
+/* OpenAI: chat, completions, embeddings, models, errors; Azure's form of them.
  *
- *   a chat stream, n choices, u units:   role × n | unit 0 × n | … | unit u-1 × n | finish × n
- *                                        | usage, if asked | [DONE]
+ *   a chat stream, n choices, d deltas:   role × n | delta 0 × n | … | delta d-1 × n | finish × n
+ *                                         | usage, if asked | [DONE]
+ *   Azure: one chunk before it, without choices, that tells what its filters found in the prompt.
  */
-#include <math.h>
-
 #include "cli/mock/mock_dialect.h"
-#include "codec/base64.h"
 #include "codec/json_write.h"
 
 #define CREATED "1700000000"
+
+#define FILTERED                                                                                   \
+    "{\"hate\":{\"filtered\":false,\"severity\":\"safe\"},"                                        \
+    "\"violence\":{\"filtered\":false,\"severity\":\"safe\"}}"
+#define PROMPT_FILTERED                                                                            \
+    "\"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":" FILTERED "}]"
 
 static bool usage_in_finish(const struct mock_ask *ask)
 {
@@ -28,73 +32,139 @@ static bool usage_alone(const struct mock_ask *ask)
     }
 }
 
-static void append_usage(const struct mock_ask *ask, size_t units, struct buf *out)
+static void append_usage(const struct mock_ask *ask, uint64_t units, struct buf *out)
 {
-    uint64_t output = mock_ask_tokens_of(ask, units) * ask->choices;
-    uint64_t total = ask->prompt_tokens + output;
-    bool details = ask->fault.kind == FAULT_USAGE_DETAILS;
+    struct mock_usage usage = mock_usage_of(ask, units);
     buf_printf(out,
                "{\"prompt_tokens\":%llu,\"completion_tokens\":%llu,\"total_tokens\":%llu,"
                "\"prompt_tokens_details\":{\"cached_tokens\":%llu,\"audio_tokens\":0},"
                "\"completion_tokens_details\":{\"reasoning_tokens\":%llu,\"audio_tokens\":0}}",
-               (unsigned long long)ask->prompt_tokens, (unsigned long long)output,
-               (unsigned long long)total,
-               (unsigned long long)(details ? ask->prompt_tokens / 2 : 0),
-               (unsigned long long)(details ? output / 2 : 0));
+               (unsigned long long)usage.input, (unsigned long long)usage.output,
+               (unsigned long long)usage.total, (unsigned long long)usage.cache_read,
+               (unsigned long long)usage.reasoning);
 }
 
-static void append_finish_reason(const struct mock_ask *ask, struct buf *out)
+static struct str finish_reason(const struct mock_ask *ask)
 {
-    if (ask->call_count > 0)
-        buf_append_str(out, STR("\"tool_calls\""));
-    else if (ask->cut_short)
-        buf_append_str(out, STR("\"length\""));
+    switch (ask->stop) {
+    case STOP_LENGTH: return STR("\"length\"");
+    case STOP_CALLS: return STR("\"tool_calls\"");
+    case STOP_FILTER: return STR("\"content_filter\"");
+    default: return STR("\"stop\"");
+    }
+}
+
+/* ---- Logprobs ---- */
+
+/* Chat: tokens one by one; completions: four columns. */
+static void append_logprob_range(const struct mock_ask *ask, const struct mock_part *text,
+                                 uint64_t from, uint64_t to, struct buf *out)
+{
+    if (ask->api == MOCK_API_CHAT) {
+        buf_append_str(out, STR("{\"content\":["));
+        for (uint64_t i = from; i < to; i++) {
+            if (i > from)
+                buf_append_char(out, ',');
+            mock_logprob_append(ask, text, i, out);
+        }
+        buf_append_str(out, STR("],\"refusal\":null}"));
+        return;
+    }
+    buf_append_str(out, STR("{\"tokens\":["));
+    for (uint64_t i = from; i < to; i++) {
+        buf_append_str(out, i > from ? STR(",\"") : STR("\""));
+        mock_part_unit_append(text, i, out);
+        buf_append_char(out, '"');
+    }
+    buf_append_str(out, STR("],\"token_logprobs\":["));
+    for (uint64_t i = from; i < to; i++)
+        buf_append_str(out, i > from ? STR(",-0.25") : STR("-0.25"));
+    buf_append_str(out, STR("],\"top_logprobs\":null,\"text_offset\":null}"));
+}
+
+static void append_logprobs(const struct mock_ask *ask, const struct mock_part *text, uint64_t from,
+                            uint64_t to, struct buf *out)
+{
+    buf_append_str(out, STR("\"logprobs\":"));
+    if (ask->logprobs && text)
+        append_logprob_range(ask, text, from, to, out);
     else
-        buf_append_str(out, STR("\"stop\""));
+        buf_append_str(out, STR("null"));
 }
 
 /* ---- Whole bodies ---- */
 
-static void append_call(const struct mock_ask *ask, size_t i, struct buf *out)
+/* `"name":` and the part's text in quotes; null when there is no such part. */
+static void append_text_member(const struct mock_part *part, struct str name, struct buf *out)
 {
-    buf_printf(out, "{\"id\":\"call_mock_%zu\",\"type\":\"function\",\"function\":{\"name\":", i);
-    buf_append_str(out, ask->calls[i].name);
+    buf_append_char(out, '"');
+    buf_append_str(out, name);
+    buf_append_str(out, STR("\":"));
+    if (!part) {
+        buf_append_str(out, STR("null"));
+        return;
+    }
+    buf_append_char(out, '"');
+    mock_part_text_append(part, out);
+    buf_append_char(out, '"');
+}
+
+static void append_call(const struct mock_part *part, struct buf *out)
+{
+    buf_append_str(out, STR("{\"id\":"));
+    mock_call_id_append(part, "call_mock_", out);
+    buf_append_str(out, STR(",\"type\":\"function\",\"function\":{\"name\":"));
+    buf_append_str(out, part->name);
     buf_append_str(out, STR(",\"arguments\":\""));
-    json_escape_append(out, ask->calls[i].arguments);
+    json_escape_append(out, part->text);
     buf_append_str(out, STR("\"}}"));
 }
 
 static void append_message(const struct mock_ask *ask, struct buf *out)
 {
-    buf_append_str(out, STR("{\"role\":\"assistant\",\"content\":"));
-    if (ask->call_count == 0) {
-        buf_append_char(out, '"');
-        mock_ask_text_append(ask, out);
-        buf_append_str(out, STR("\",\"refusal\":null}"));
-        return;
+    static const struct mock_part nothing = {.kind = PART_TEXT};
+    const struct mock_part *text = mock_part_of(ask, PART_TEXT);
+    const struct mock_part *thinking = mock_part_of(ask, PART_THINKING);
+    bool first = true;
+    if (!text && ask->part_count == 0 && ask->stop != STOP_FILTER)
+        text = &nothing;
+    buf_append_str(out, STR("{\"role\":\"assistant\","));
+    append_text_member(text, STR("content"), out);
+    buf_append_char(out, ',');
+    append_text_member(mock_part_of(ask, PART_REFUSAL), STR("refusal"), out);
+    if (thinking) {
+        buf_append_char(out, ',');
+        append_text_member(thinking, STR("reasoning_content"), out);
     }
-    buf_append_str(out, STR("null,\"refusal\":null,\"tool_calls\":["));
-    for (size_t i = 0; i < ask->call_count; i++) {
-        if (i > 0)
-            buf_append_char(out, ',');
-        append_call(ask, i, out);
+    for (size_t i = 0; i < ask->part_count; i++) {
+        if (ask->parts[i].kind != PART_CALL)
+            continue;
+        buf_append_str(out, first ? STR(",\"tool_calls\":[") : STR(","));
+        first = false;
+        append_call(&ask->parts[i], out);
     }
-    buf_append_str(out, STR("]}"));
+    buf_append_str(out, first ? STR("}") : STR("]}"));
 }
 
 static void append_choice(const struct mock_ask *ask, uint32_t index, struct buf *out)
 {
+    const struct mock_part *text = mock_part_of(ask, PART_TEXT);
     buf_printf(out, "{\"index\":%u,", index);
     if (ask->api == MOCK_API_CHAT) {
         buf_append_str(out, STR("\"message\":"));
         append_message(ask, out);
     } else {
         buf_append_str(out, STR("\"text\":\""));
-        mock_ask_text_append(ask, out);
+        if (text)
+            mock_part_text_append(text, out);
         buf_append_char(out, '"');
     }
-    buf_append_str(out, STR(",\"logprobs\":null,\"finish_reason\":"));
-    append_finish_reason(ask, out);
+    buf_append_char(out, ',');
+    append_logprobs(ask, text, 0, text ? text->units : 0, out);
+    if (ask->azure)
+        buf_append_str(out, STR(",\"content_filter_results\":" FILTERED));
+    buf_append_str(out, STR(",\"finish_reason\":"));
+    buf_append_str(out, finish_reason(ask));
     buf_append_char(out, '}');
 }
 
@@ -111,61 +181,30 @@ static void append_generation(const struct mock_ask *ask, struct buf *out)
         append_choice(ask, i, out);
     }
     buf_append_char(out, ']');
+    if (ask->azure)
+        buf_append_str(out, STR("," PROMPT_FILTERED));
     if (ask->fault.kind != FAULT_USAGE_NEVER) {
         buf_append_str(out, STR(",\"usage\":"));
-        append_usage(ask, mock_ask_units(ask), out);
+        append_usage(ask, UINT64_MAX, out);
     }
     buf_append_str(out, STR(",\"system_fingerprint\":\"fp_mock\"}"));
-}
-
-/* FNV-1a, then a xorshift walk: the same text always has the same vector, of length 1. */
-static void make_vector(struct str text, float *ret_vector, uint32_t dimensions)
-{
-    uint64_t state = 0xcbf29ce484222325u;
-    double square = 0;
-    for (size_t i = 0; i < text.len; i++)
-        state = (state ^ (unsigned char)text.ptr[i]) * 0x100000001b3u;
-    state |= 1;
-    for (uint32_t i = 0; i < dimensions; i++) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        ret_vector[i] = (float)((double)(state >> 11) * 0x1p-52 - 1);
-        square += (double)ret_vector[i] * (double)ret_vector[i];
-    }
-    for (uint32_t i = 0; i < dimensions; i++)
-        ret_vector[i] = (float)((double)ret_vector[i] / sqrt(square));
-}
-
-static void append_embedding(const struct mock_ask *ask, size_t i, struct buf *out)
-{
-    static float vector[MOCK_DIMENSIONS_MAX]; /* one thread */
-    make_vector(ask->inputs[i], vector, ask->dimensions);
-    buf_printf(out, "{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i);
-    if (ask->base64) {
-        buf_append_char(out, '"');
-        base64_encode(str_of((const char *)vector, ask->dimensions * sizeof vector[0]), out);
-        buf_append_char(out, '"');
-    } else {
-        for (uint32_t d = 0; d < ask->dimensions; d++)
-            buf_printf(out, "%c%.9g", d == 0 ? '[' : ',', (double)vector[d]);
-        buf_append_char(out, ']');
-    }
-    buf_append_char(out, '}');
 }
 
 static void append_embeddings(const struct mock_ask *ask, struct buf *out)
 {
     buf_append_str(out, STR("{\"object\":\"list\",\"data\":["));
     for (size_t i = 0; i < ask->input_count; i++) {
-        if (i > 0)
-            buf_append_char(out, ',');
-        append_embedding(ask, i, out);
+        buf_printf(out,
+                   "%s{\"object\":\"embedding\",\"index\":%zu,\"embedding\":", i > 0 ? "," : "", i);
+        mock_vector_append(ask, i, out);
+        buf_append_char(out, '}');
     }
     buf_append_str(out, STR("],\"model\":"));
     buf_append_str(out, ask->model_json);
-    buf_printf(out, ",\"usage\":{\"prompt_tokens\":%llu,\"total_tokens\":%llu}}",
-               (unsigned long long)ask->prompt_tokens, (unsigned long long)ask->prompt_tokens);
+    if (ask->fault.kind != FAULT_USAGE_NEVER)
+        buf_printf(out, ",\"usage\":{\"prompt_tokens\":%llu,\"total_tokens\":%llu}",
+                   (unsigned long long)ask->prompt_tokens, (unsigned long long)ask->prompt_tokens);
+    buf_append_char(out, '}');
 }
 
 static void openai_body(const struct mock_ask *ask, struct buf *out)
@@ -182,71 +221,106 @@ static void openai_body(const struct mock_ask *ask, struct buf *out)
 
 /* ---- Streams ---- */
 
-/* Deltas of one choice: units of text, or each call's head and its arguments' pieces. */
+/* Of one part: units, and a call's head. */
+static size_t deltas_of(const struct mock_part *part)
+{
+    return (size_t)part->units + (part->kind == PART_CALL);
+}
+
+/* Of one choice. */
 static size_t deltas(const struct mock_ask *ask)
 {
-    if (ask->call_count == 0)
-        return mock_ask_units(ask);
     size_t count = 0;
-    for (size_t i = 0; i < ask->call_count; i++)
-        count += 1 + mock_pieces(ask->calls[i].arguments);
+    for (size_t i = 0; i < ask->part_count; i++)
+        count += deltas_of(&ask->parts[i]);
     return count;
+}
+
+/* Chunks before the choices' own. */
+static size_t chunks_ahead(const struct mock_ask *ask)
+{
+    return ask->azure ? 1 : 0;
 }
 
 static size_t openai_first_content(const struct mock_ask *ask)
 {
-    return ask->api == MOCK_API_CHAT ? ask->choices : 0;
+    return chunks_ahead(ask) + (ask->api == MOCK_API_CHAT ? ask->choices : 0);
+}
+
+static size_t openai_after_content(const struct mock_ask *ask)
+{
+    return openai_first_content(ask) + deltas(ask) * ask->choices;
 }
 
 static size_t openai_events(const struct mock_ask *ask)
 {
-    size_t count = openai_first_content(ask) + (deltas(ask) + 1) * ask->choices;
-    count += usage_alone(ask) ? 1 : 0;
+    size_t count = openai_after_content(ask) + ask->choices + (usage_alone(ask) ? 1 : 0);
+    if (ask->fault.kind == FAULT_DONE_TWICE)
+        count++;
     return count + (ask->fault.kind == FAULT_NO_DONE ? 0 : 1);
 }
 
-static void append_call_delta(const struct mock_ask *ask, size_t i, struct buf *out)
+/* index: of the call among the calls. */
+static void append_call_delta(const struct mock_part *part, size_t index, size_t i, struct buf *out)
 {
-    size_t call = 0;
-    while (i > mock_pieces(ask->calls[call].arguments))
-        i -= 1 + mock_pieces(ask->calls[call++].arguments);
-    buf_printf(out, "{\"tool_calls\":[{\"index\":%zu,", call);
+    buf_printf(out, "{\"tool_calls\":[{\"index\":%zu,", index);
     if (i == 0) {
-        buf_printf(out,
-                   "\"id\":\"call_mock_%zu\",\"type\":\"function\",\"function\":{\"name\":", call);
-        buf_append_str(out, ask->calls[call].name);
+        buf_append_str(out, STR("\"id\":"));
+        mock_call_id_append(part, "call_mock_", out);
+        buf_append_str(out, STR(",\"type\":\"function\",\"function\":{\"name\":"));
+        buf_append_str(out, part->name);
         buf_append_str(out, STR(",\"arguments\":\"\"}}]}"));
         return;
     }
     buf_append_str(out, STR("\"function\":{\"arguments\":\""));
-    json_escape_append(out, mock_piece(ask->calls[call].arguments, i - 1));
+    json_escape_append(out, mock_piece(part->text, i - 1));
     buf_append_str(out, STR("\"}}]}"));
 }
 
-static void append_delta(const struct mock_ask *ask, size_t i, struct buf *out)
+static void append_chat_delta(const struct mock_part *part, size_t call, size_t i, struct buf *out)
 {
-    if (ask->api != MOCK_API_CHAT) {
-        buf_append_str(out, STR("\"text\":\""));
-        mock_ask_unit_append(ask, i, out);
-        buf_append_str(out, STR("\","));
-        return;
-    }
+    static const struct str names[] = {
+        [PART_THINKING] = STR_INIT("{\"reasoning_content\":\""),
+        [PART_TEXT] = STR_INIT("{\"content\":\""),
+        [PART_REFUSAL] = STR_INIT("{\"refusal\":\""),
+    };
     buf_append_str(out, STR("\"delta\":"));
-    if (ask->call_count > 0) {
-        append_call_delta(ask, i, out);
+    if (part->kind == PART_CALL) {
+        append_call_delta(part, call, i, out);
     } else {
-        buf_append_str(out, STR("{\"content\":\""));
-        mock_ask_unit_append(ask, i, out);
+        buf_append_str(out, names[part->kind]);
+        mock_part_unit_append(part, i, out);
         buf_append_str(out, STR("\"}"));
     }
     buf_append_char(out, ',');
 }
 
+/* Delta i of a choice, and its logprobs. */
+static void append_delta(const struct mock_ask *ask, size_t i, struct buf *out)
+{
+    size_t at = 0;
+    size_t call = 0;
+    while (i >= deltas_of(&ask->parts[at])) {
+        call += ask->parts[at].kind == PART_CALL;
+        i -= deltas_of(&ask->parts[at++]);
+    }
+    const struct mock_part *part = &ask->parts[at];
+    if (ask->api == MOCK_API_CHAT) {
+        append_chat_delta(part, call, i, out);
+    } else {
+        buf_append_str(out, STR("\"text\":\""));
+        mock_part_unit_append(part, i, out);
+        buf_append_str(out, STR("\","));
+    }
+    append_logprobs(ask, part->kind == PART_TEXT ? part : NULL, i, i + 1, out);
+}
+
 static void append_first_delta(const struct mock_ask *ask, struct buf *out)
 {
     buf_append_str(out, STR("\"delta\":{\"role\":\"assistant\",\"content\":"));
-    buf_append_str(out, ask->call_count > 0 ? STR("null") : STR("\"\""));
-    buf_append_str(out, STR(",\"refusal\":null},"));
+    buf_append_str(out, ask->part_count == 0 || mock_part_of(ask, PART_TEXT) ? STR("\"\"")
+                                                                             : STR("null"));
+    buf_append_str(out, STR(",\"refusal\":null},\"logprobs\":null"));
 }
 
 static void append_chunk_head(const struct mock_ask *ask, struct buf *out)
@@ -275,9 +349,10 @@ static void append_chunk_tail(const struct mock_ask *ask, size_t units, bool fin
     buf_append_char(out, '}');
 }
 
+/* i: among the choices' chunks. */
 static void append_choice_chunk(const struct mock_ask *ask, size_t i, struct buf *out)
 {
-    size_t first = openai_first_content(ask);
+    size_t first = ask->api == MOCK_API_CHAT ? ask->choices : 0;
     size_t finish = first + deltas(ask) * ask->choices;
     append_chunk_head(ask, out);
     buf_append_str(out, STR("{\"index\":"));
@@ -288,13 +363,12 @@ static void append_choice_chunk(const struct mock_ask *ask, size_t i, struct buf
     else if (i < finish)
         append_delta(ask, (i - first) / ask->choices, out);
     else
-        buf_append_str(out,
-                       ask->api == MOCK_API_CHAT ? STR("\"delta\":{},") : STR("\"text\":\"\","));
-    buf_append_str(out, STR("\"logprobs\":null,\"finish_reason\":"));
-    if (i < finish)
-        buf_append_str(out, STR("null"));
-    else
-        append_finish_reason(ask, out);
+        buf_append_str(out, ask->api == MOCK_API_CHAT ? STR("\"delta\":{},\"logprobs\":null")
+                                                      : STR("\"text\":\"\",\"logprobs\":null"));
+    buf_append_str(out, STR(",\"finish_reason\":"));
+    buf_append_str(out, i < finish ? STR("null") : finish_reason(ask));
+    if (ask->azure && i >= first)
+        buf_append_str(out, STR(",\"content_filter_results\":{}"));
     buf_append_char(out, '}');
     size_t units = i < first ? 0 : i < finish ? (i - first) / ask->choices + 1 : deltas(ask);
     append_chunk_tail(ask, units, i >= finish, out);
@@ -307,15 +381,19 @@ static void append_usage_chunk(const struct mock_ask *ask, struct buf *out)
         buf_append_str(out, STR("{\"index\":0,\"delta\":{\"content\":\"\"},\"logprobs\":null,"
                                 "\"finish_reason\":null}"));
     buf_append_str(out, STR("],\"usage\":"));
-    append_usage(ask, mock_ask_units(ask), out);
+    append_usage(ask, UINT64_MAX, out);
     buf_append_char(out, '}');
 }
 
 static struct str openai_event(const struct mock_ask *ask, size_t i, struct buf *out)
 {
-    size_t chunks = openai_first_content(ask) + (deltas(ask) + 1) * ask->choices;
-    if (i < chunks)
-        append_choice_chunk(ask, i, out);
+    size_t ahead = chunks_ahead(ask);
+    size_t chunks = openai_after_content(ask) + ask->choices;
+    if (i < ahead)
+        buf_append_str(out, STR("{\"id\":\"\",\"object\":\"\",\"created\":0,\"model\":\"\","
+                                "\"choices\":[]," PROMPT_FILTERED "}"));
+    else if (i < chunks)
+        append_choice_chunk(ask, i - ahead, out);
     else if (i == chunks && usage_alone(ask))
         append_usage_chunk(ask, out);
     else
@@ -355,6 +433,7 @@ const struct mock_dialect mock_openai = {
     .body = openai_body,
     .events = openai_events,
     .first_content = openai_first_content,
+    .after_content = openai_after_content,
     .event = openai_event,
     .error = openai_error,
     .error_event_type = STR_INIT(""),

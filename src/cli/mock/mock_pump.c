@@ -7,8 +7,10 @@
  * for the rest; so it may be called whenever something changed. */
 #include "cli/mock/mock_int.h"
 
-/* A reset overtakes what was sent, so the reader gets time for that. */
-enum { BREAK_AFTER_US = 20000 };
+enum {
+    BREAK_AFTER_US = 20000, /* a reset overtakes what was sent, so the reader gets time for that */
+    COMMENT_GAP_US = 50000,
+};
 
 static void append_body(struct mock_conn *conn)
 {
@@ -33,6 +35,42 @@ static uint64_t event_due_us(struct mock_conn *conn)
     return answer->body_due_us + (answer->event - first) * conn->mock->gap_us;
 }
 
+/* Comments while the first event is held back. Returns as produce does; 0 when it is not. */
+static uint64_t keep_alive(struct mock_conn *conn)
+{
+    struct mock_answer *answer = &conn->answer;
+    uint64_t now = conn->mock->loop.now_us;
+    if (answer->alive_until_us <= now || answer->event > 0)
+        return 0;
+    if (answer->alive_due_us <= now) {
+        mock_frame_comment(conn);
+        answer->alive_due_us = now + COMMENT_GAP_US;
+    }
+    return answer->alive_due_us < answer->alive_until_us ? answer->alive_due_us
+                                                         : answer->alive_until_us;
+}
+
+/* One piece of a stream; returns as produce does. */
+static uint64_t produce_event(struct mock_conn *conn)
+{
+    struct mock_answer *answer = &conn->answer;
+    uint64_t due_us = keep_alive(conn);
+    if (due_us > 0)
+        return due_us;
+    if (answer->breaks != BREAK_NONE && answer->event >= answer->break_event) {
+        if (answer->ask.fault.kind == FAULT_RESET_MID_EVENT)
+            mock_frame_half_event(conn);
+        answer->stage = STAGE_BREAK;
+    } else if (answer->event == answer->events) {
+        answer->stage = STAGE_END;
+    } else if (event_due_us(conn) > conn->mock->loop.now_us) {
+        return event_due_us(conn);
+    } else {
+        mock_frame_event(conn);
+    }
+    return 0;
+}
+
 /* Produce one piece. Returns when the next one is due: 0 for at once; UINT64_MAX: nothing more by
  * itself. */
 static uint64_t produce(struct mock_conn *conn)
@@ -47,22 +85,12 @@ static uint64_t produce(struct mock_conn *conn)
         answer->stage = STAGE_BODY;
         return 0;
     case STAGE_BODY:
-        if (!answer->events_come) {
-            if (answer->body_due_us > now)
-                return answer->body_due_us;
-            append_body(conn);
-            answer->stage = answer->breaks == BREAK_NONE ? STAGE_END : STAGE_BREAK;
-            return 0;
-        }
-        if (answer->breaks != BREAK_NONE && answer->event >= answer->break_event) {
-            answer->stage = STAGE_BREAK;
-        } else if (answer->event == answer->events) {
-            answer->stage = STAGE_END;
-        } else if (event_due_us(conn) > now) {
-            return event_due_us(conn);
-        } else {
-            mock_frame_event(conn);
-        }
+        if (answer->events_come)
+            return produce_event(conn);
+        if (answer->body_due_us > now)
+            return answer->body_due_us;
+        append_body(conn);
+        answer->stage = answer->breaks == BREAK_NONE ? STAGE_END : STAGE_BREAK;
         return 0;
     case STAGE_END:
         if (answer->framing == FRAMING_CHUNKED)

@@ -99,18 +99,18 @@ static void write_example(struct schema_walk *walk, yyjson_val *schema)
     struct str type = type_of(schema);
     if (fixed) {
         write_value(walk->out, fixed);
-    } else if (str_eq(type, STR("object"))) {
+    } else if (str_eq_nocase(type, STR("object"))) {
         write_object(walk, schema);
-    } else if (str_eq(type, STR("array"))) {
+    } else if (str_eq_nocase(type, STR("array"))) {
         buf_append_char(walk->out, '[');
         if (yyjson_obj_get(schema, "items"))
             write_example(walk, yyjson_obj_get(schema, "items"));
         buf_append_char(walk->out, ']');
-    } else if (str_eq(type, STR("integer")) || str_eq(type, STR("number"))) {
+    } else if (str_eq_nocase(type, STR("integer")) || str_eq_nocase(type, STR("number"))) {
         buf_append_char(walk->out, '7');
-    } else if (str_eq(type, STR("boolean"))) {
+    } else if (str_eq_nocase(type, STR("boolean"))) {
         buf_append_str(walk->out, STR("true"));
-    } else if (str_eq(type, STR("null"))) {
+    } else if (str_eq_nocase(type, STR("null"))) {
         buf_append_str(walk->out, STR("null"));
     } else {
         buf_append_str(walk->out, STR("\"mock \\\"水\\\"\""));
