@@ -12,7 +12,7 @@ Q     := $(if $(V),,@)
 OUT   := $(if $(filter release,$(MODE)),$(BUILD),$(BUILD)/$(MODE))
 
 # Bottom to top. A folder may include itself and what stands before it; tools/check-layers knows the exceptions.
-LAYERS := base os codec net log config state text dialect model call api cli
+LAYERS := base os codec net log kafka config state text dialect model call api cli
 
 CFLAGS_release := -O2 -DNDEBUG
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -32,7 +32,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmiss
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-string-conversion)
 # Warnings are errors for developers (DEV=1, as in the tests), not for users.
 DEV ?=
-CPPFLAGS_ALL := -Isrc -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"'
+CPPFLAGS_ALL := -Isrc -I$(OUT)/gen -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"'
 CFLAGS_ALL = -std=gnu11 -g $(CFLAGS_$(MODE)) $(WARNINGS) $(if $(DEV),-Werror) -fno-strict-aliasing -pthread \
              -fstack-protector-strong $(CFLAGS)
 
@@ -90,6 +90,15 @@ $(OUT)/obj/bench/%.o: bench/%.c | $(DEPS_READY)
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(DEPS_CFLAGS) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# The Kafka protocol's structs and tables, made from one table. Their includes find them in $(OUT)/gen.
+KAFKA_GEN := $(OUT)/gen/kafka/messages.gen.h
+$(KAFKA_GEN): src/kafka/messages.txt tools/kafka-messages
+	@echo "  GEN   $@"
+	$(Q)tools/kafka-messages $< $(@D)
+	@touch $@
+$(call obj_of,$(wildcard src/kafka/*.c) $(wildcard tests/*/kafka/*.c tests/fuzz/fuzz_kafka*.c)): $(KAFKA_GEN)
+$(OUT)/obj/src/kafka/messages.o: $(KAFKA_GEN)
 
 # Files that sources take in with .incbin.
 $(OUT)/obj/src/state/prices.o: src/state/prices.tsv
@@ -175,7 +184,7 @@ print-%: # The value of a variable, for scripts
 	@echo '$($*)'
 
 # What a source is compiled with, one flag a line, for clang-tidy, the gates and editors.
-compile_flags.txt: Makefile deps/deps.mk deps/table | $(DEPS_READY)
+compile_flags.txt: Makefile deps/deps.mk deps/table | $(DEPS_READY) $(KAFKA_GEN)
 	$(Q)printf '%s\n' $(CPPFLAGS_ALL) -include base/banned.h $(DEPS_CFLAGS) -std=gnu11 $(WARNINGS) -pthread >$@
 
 gates: compile_flags.txt ## Check the tree: layers, formats, lengths, linters (T=name for one)

@@ -13,6 +13,7 @@
 #include "call/gateway.h"
 #include "cli/commands.h"
 #include "cli/say.h"
+#include "cli/serve_kafka.h"
 #include "config/config.h"
 #include "log/log.h"
 #include "model/local/local.h"
@@ -37,6 +38,7 @@ struct serve {
     struct api *api;
     struct tls_context *tls;
     struct http_server *server;
+    struct kafka_server *kafka; /* NULL: off */
     unsigned loop_count;
     struct loop *loops[LOOPS_MAX];
     struct gateway_loop *halves[LOOPS_MAX];
@@ -246,7 +248,9 @@ static enum err open_server(struct serve *s, struct buf *detail)
     };
     TRY(http_server_open(s->loops, s->loop_count, &options, detail, &s->server));
     api_set_server(s->api, s->server);
-    return ERR_OK;
+    if (!c->listen.kafka.enabled)
+        return ERR_OK;
+    return serve_kafka_open(s->gateway, c, s->tls, s->loops, s->loop_count, detail, &s->kafka);
 }
 
 static void run_loop(void *arg)
@@ -339,6 +343,8 @@ static void drain(struct serve *s)
     os_cond_init(&d.cond);
     api_set_draining(s->api);
     say("info", "event=drain deadline_ms=%lld", (long long)s->config->listen.drain_ms);
+    if (s->kafka)
+        kafka_server_drain(s->kafka);
     http_server_drain(s->server, (uint64_t)s->config->listen.drain_ms, on_drained, &d);
     os_mutex_lock(&d.lock);
     while (!d.done)
@@ -373,6 +379,7 @@ static void stop(struct serve *s)
     }
     for (unsigned i = 0; i < s->threads_running; i++)
         os_thread_join(&s->threads[i]);
+    kafka_server_free(s->kafka);
     http_server_free(s->server);
     api_free(s->api);
     for (unsigned i = 0; i < s->loop_count; i++)
@@ -410,16 +417,23 @@ static enum err start(struct serve *s)
     return err;
 }
 
+static void print_address(const struct config_address *address, uint16_t port)
+{
+    bool v6 = str_index(address->host, ':') >= 0;
+    printf("%s%.*s%s:%u", v6 ? "[" : "", STR_ARG(address->host), v6 ? "]" : "", port);
+}
+
 static void say_ready(const struct serve *s)
 {
-    const struct config_address *http = &s->config->listen.http;
-    bool v6 = str_index(http->host, ':') >= 0;
-    printf("ready http=%s%.*s%s:%u kafka=off pid=%d\n", v6 ? "[" : "", STR_ARG(http->host),
-           v6 ? "]" : "", http_server_port(s->server), (int)getpid());
+    printf("ready http=");
+    print_address(&s->config->listen.http, http_server_port(s->server));
+    printf(" kafka=");
+    if (s->kafka)
+        print_address(&s->config->listen.kafka, kafka_server_port(s->kafka));
+    else
+        printf("off");
+    printf(" pid=%d\n", (int)getpid());
     fflush(stdout);
-    if (s->config->listen.kafka.enabled)
-        say("info", "event=kafka state=off note=\"this version does not serve the Kafka "
-                    "protocol yet\"");
 }
 
 static int serve(struct serve *s)

@@ -45,6 +45,7 @@ struct config_address {
     struct str host; /* without brackets: "127.0.0.1", "::1", "localhost", "0.0.0.0" */
     uint16_t port;   /* 0: any free one */
     bool enabled;    /* false: off */
+    bool assumed;    /* nobody said it: where it cannot be had, Weir goes on without */
 };
 
 struct config_tls {

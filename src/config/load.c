@@ -163,6 +163,10 @@ static void check_whole(struct loader *l)
         warning(l, NULL,
                 "listen.http is no loopback address and there is no listen.tls: keys and prompts "
                 "travel as plain text");
+    if (c->listen.kafka.enabled && !c->listen.tls.enabled && !is_loopback(c->listen.kafka.host))
+        warning(l, NULL,
+                "listen.kafka is no loopback address and there is no listen.tls: keys and records "
+                "travel as plain text");
     if (c->log.quota_bytes && c->log.retention_size_bytes > c->log.quota_bytes)
         warning(l, NULL, "log: retention.size is above the quota, which comes first");
 }

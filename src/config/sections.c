@@ -13,8 +13,10 @@
 
 void sections_default(struct config *c)
 {
-    c->listen.http = (struct config_address){STR("127.0.0.1"), 8080, true};
-    c->listen.kafka = (struct config_address){STR("127.0.0.1"), 9092, true};
+    c->listen.http =
+        (struct config_address){.host = STR("127.0.0.1"), .port = 8080, .enabled = true};
+    c->listen.kafka = (struct config_address){
+        .host = STR("127.0.0.1"), .port = 9092, .enabled = true, .assumed = true};
     c->listen.drain_ms = 30 * SECOND_MS;
     c->data = STR("./weir-data");
     c->log = (struct config_log){.durability = CONFIG_DURABILITY_WRITE,
@@ -51,20 +53,11 @@ static void read_tls(struct loader *l, const struct field *field, const struct n
     tls->enabled = true;
 }
 
-static void read_kafka(struct loader *l, const struct field *field, const struct node *n,
-                       void *object)
-{
-    read_address_or_off(l, field, n, object);
-    if (((struct config *)object)->listen.kafka.enabled)
-        warning(l, n, "%s does nothing in this version: the Kafka protocol is not served yet",
-                node_path(l, n));
-}
-
 void read_listen(struct loader *l, const struct field *field, const struct node *n, void *object)
 {
     static const struct field fields[] = {
         FIELD("http", read_address, struct config, listen.http),
-        FIELD("kafka", read_kafka, struct config, listen.kafka),
+        FIELD("kafka", read_address_or_off, struct config, listen.kafka),
         FIELD("tls", read_tls, struct config, listen.tls),
         FIELD_IN("drain", read_span_or_zero, struct config, listen.drain_ms, SECOND_MS, DAY_MS),
     };

@@ -130,6 +130,8 @@ MUST_CHECK enum err log_topic_open(struct log *log, struct str name,
                                    struct log_topic **ret_topic);
 /* NULL when there is none. Topics and partitions live until log_close, deleted ones too. */
 struct log_topic *log_topic_find(struct log *log, struct str name);
+/* The same by log_topic_id. */
+struct log_topic *log_topic_find_id(struct log *log, const uint8_t id[16]);
 /* Change the configuration, durably. partitions may only grow: ERR_INVALID. */
 MUST_CHECK enum err log_topic_configure(struct log_topic *topic,
                                         const struct log_topic_config *config);
@@ -158,6 +160,7 @@ struct log_part_info {
 };
 
 void log_part_describe(struct log_part *part, struct log_part_info *ret_info);
+int32_t log_part_leader_epoch(const struct log_part *part);
 int64_t log_part_start(struct log_part *part);
 int64_t log_part_end(struct log_part *part);
 /* read_only: look at the files again for what was added. Not while a cursor of the same log is in

@@ -59,6 +59,11 @@ static int64_t start_offset(const struct log_part *part)
     return part->segment_count > 0 ? part->segments[0]->base_offset : part->end_offset;
 }
 
+int32_t log_part_leader_epoch(const struct log_part *part)
+{
+    return atomic_load(&part->leader_epoch);
+}
+
 int64_t log_part_start(struct log_part *part)
 {
     os_mutex_lock(&part->view_lock);

@@ -290,6 +290,17 @@ struct log_topic *log_topic_find(struct log *log, struct str name)
     return t;
 }
 
+struct log_topic *log_topic_find_id(struct log *log, const uint8_t id[16])
+{
+    struct log_topic *t = NULL;
+    os_mutex_lock(&log->topics_lock);
+    for (size_t i = 0; i < log->topic_count && !t; i++)
+        if (memcmp(log->topics[i]->id, id, sizeof log->topics[i]->id) == 0)
+            t = log->topics[i];
+    os_mutex_unlock(&log->topics_lock);
+    return t;
+}
+
 static void list_insert(struct log *log, struct log_topic *t)
 {
     os_mutex_lock(&log->topics_lock);

@@ -1,17 +1,13 @@
 #include "net/http_server.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "net/http_server_int.h"
+#include "net/listen.h"
 
 enum {
-    BACKLOG = 1024,        /* connections that the kernel holds for us, a loop */
     DRAIN_GRACE_MS = 2000, /* after the deadline, for handlers to end what was broken */
 };
 
@@ -84,7 +80,7 @@ static void attach(void *arg)
     half->listening = half->listener_open = true;
     int rc = uv_tcp_open(&half->listener, fd);
     if (rc == 0)
-        rc = uv_listen((uv_stream_t *)&half->listener, BACKLOG, on_connection);
+        rc = uv_listen((uv_stream_t *)&half->listener, LISTEN_BACKLOG, on_connection);
     ASSERT(rc == 0); /* the socket is bound and listens already */
 }
 
@@ -103,97 +99,6 @@ static void stop_listening(struct server_half *half)
 }
 
 /* ---- Opening ---- */
-
-static enum err say(struct buf *detail, enum err e, const struct http_server_options *options,
-                    uint16_t port, const char *what)
-{
-    if (detail)
-        buf_printf(detail, "cannot listen on %.*s:%u: %s", STR_ARG(options->host), (unsigned)port,
-                   what);
-    return e;
-}
-
-static enum err bind_one(const struct addrinfo *address, uint16_t port, int *ret_fd,
-                         uint16_t *ret_port)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } bound;
-    const int on = 1;
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return err_from_errno(errno);
-    memcpy(&bound, address->ai_addr, address->ai_addrlen);
-    if (bound.any.sa_family == AF_INET6)
-        bound.v6.sin6_port = htons(port);
-    else
-        bound.v4.sin_port = htons(port);
-    socklen_t len = sizeof bound;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
-        bind(fd, &bound.any, address->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, &bound.any, &len) != 0) {
-        enum err e = errno == EADDRINUSE ? ERR_IN_USE : err_from_errno(errno);
-        (void)close(fd);
-        return e;
-    }
-    *ret_fd = fd;
-    *ret_port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
-    return ERR_OK;
-}
-
-/* SO_REUSEPORT lets another process of the same user share the port unnoticed, and take half of our
- * connections: find out with a socket that does not share. */
-static enum err check_unused(const struct addrinfo *address, uint16_t port)
-{
-    if (port == 0)
-        return ERR_OK;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } bound;
-    const int on = 1;
-    memcpy(&bound, address->ai_addr, address->ai_addrlen);
-    if (bound.any.sa_family == AF_INET6)
-        bound.v6.sin6_port = htons(port);
-    else
-        bound.v4.sin_port = htons(port);
-    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return err_from_errno(errno);
-    enum err e = ERR_OK;
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
-        bind(fd, &bound.any, address->ai_addrlen) != 0)
-        e = errno == EADDRINUSE ? ERR_IN_USE : err_from_errno(errno);
-    (void)close(fd);
-    return e;
-}
-
-static enum err bind_all(struct http_server *server, const struct http_server_options *options,
-                         const struct addrinfo *address)
-{
-    server->port = options->port;
-    TRY(check_unused(address, options->port));
-    for (size_t i = 0; i < server->half_count; i++)
-        TRY(bind_one(address, server->port, &server->halves[i].fd, &server->port));
-    return ERR_OK;
-}
-
-static enum err resolve(const struct http_server_options *options, struct addrinfo **ret_addresses)
-{
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
-    BUF_AUTO struct buf host = {.max = 512};
-    buf_append_str(&host, options->host);
-    if (options->host.len == 0 || memchr(options->host.ptr, 0, options->host.len))
-        return ERR_INVALID;
-    const char *c = buf_cstr(&host);
-    if (host.error != ERR_OK)
-        return ERR_INVALID;
-    return getaddrinfo(c, NULL, &hints, ret_addresses) == 0 ? ERR_OK : ERR_DNS;
-}
 
 static void drain_half(void *arg);
 static void swap_tls(void *arg);
@@ -230,26 +135,22 @@ enum err http_server_open(struct loop *const *loops, size_t loop_count,
                           const struct http_server_options *options, struct buf *detail,
                           struct http_server **ret_server)
 {
-    struct addrinfo *addresses = NULL;
-    enum err e = resolve(options, &addresses);
-    if (e != ERR_OK)
-        return say(detail, e, options, options->port, "the host is not an address of this machine");
+    uint16_t port = 0;
+    int *sockets = mem_array(loop_count, sizeof(int));
+    enum err e = listen_open(options->host, options->port, loop_count, detail, sockets, &port);
+    if (e != ERR_OK) {
+        mem_free(sockets);
+        return e;
+    }
     struct http_server *server =
         server_alloc(loops, loop_count, &options->limits, &options->handler);
-    e = bind_all(server, options, addresses);
-    freeaddrinfo(addresses);
-    if (e != ERR_OK) {
-        for (size_t i = 0; i < loop_count; i++)
-            if (server->halves[i].fd >= 0)
-                (void)close(server->halves[i].fd);
-        mem_free(server);
-        return say(detail, e, options, options->port,
-                   e == ERR_IN_USE ? "the port is in use" : err_text(e));
-    }
+    server->port = port;
     for (size_t i = 0; i < loop_count; i++) {
+        server->halves[i].fd = sockets[i];
         server->halves[i].tls = tls_context_ref(options->tls);
         loop_post(loops[i], &server->halves[i].attach);
     }
+    mem_free(sockets);
     *ret_server = server;
     return ERR_OK;
 }

@@ -3,12 +3,14 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "net/tls_int.h"
+#include "os/file.h"
 
 enum {
-    BLOCK_BYTES = 16 << 10,  /* memory of one output block, header included */
-    BLOCKS_KEPT_MAX = 128,   /* free ones that a loop keeps; more go back to the allocator */
-    IOV_MAX_ONCE = 64,       /* pieces of one writev */
-    RECORD_BYTES = 16 << 10, /* plain bytes of one TLS record */
+    BLOCK_BYTES = 16 << 10,       /* memory of one output block, header included */
+    BLOCKS_KEPT_MAX = 128,        /* free ones that a loop keeps; more go back to the allocator */
+    IOV_MAX_ONCE = 64,            /* pieces of one writev */
+    RECORD_BYTES = 16 << 10,      /* plain bytes of one TLS record */
+    WIRE_AHEAD_BYTES = 256 << 10, /* encrypted of a file before the socket has taken it */
 };
 
 struct stream_block {
@@ -17,6 +19,8 @@ struct stream_block {
     size_t len;
     size_t room; /* after it; 0 for external bytes */
     bool external;
+    struct os_file *file; /* not NULL: len bytes of it at position wait, ptr is of no use */
+    uint64_t position;
     char bytes[];
 };
 
@@ -37,7 +41,7 @@ static struct stream_block *block_take(struct loop *loop)
 
 static void block_give(struct loop *loop, struct stream_block *b)
 {
-    if (b->external || loop->block_count >= BLOCKS_KEPT_MAX) {
+    if (b->external || b->file || loop->block_count >= BLOCKS_KEPT_MAX) {
         mem_free(b);
         return;
     }
@@ -91,6 +95,44 @@ static void queue_refer(struct stream_queue *q, const char *bytes, size_t len)
     q->bytes += len;
 }
 
+static void queue_refer_file(struct stream_queue *q, struct os_file *file, uint64_t position,
+                             size_t len)
+{
+    struct stream_block *b = NEW(struct stream_block);
+    *b = (struct stream_block){.file = file, .position = position, .len = len};
+    queue_add(q, b);
+    q->bytes += len;
+}
+
+/* Read a piece of the file that stands first into a block before it. */
+static enum err queue_load(struct loop *loop, struct stream_queue *q)
+{
+    struct stream_block *from = q->first;
+    struct stream_block *b = block_take(loop);
+    size_t len = from->len < b->room ? from->len : b->room;
+    size_t n = 0;
+    enum err e = os_file_read(from->file, b->bytes, len, from->position, &n);
+    if (e == ERR_OK && n < len)
+        e = ERR_TRUNCATED;
+    if (e != ERR_OK) {
+        block_give(loop, b);
+        return e;
+    }
+    b->len = len;
+    b->room = 0;
+    b->next = from;
+    q->first = b;
+    from->position += len;
+    from->len -= len;
+    if (from->len == 0) {
+        b->next = from->next;
+        if (!b->next)
+            q->last = b;
+        block_give(loop, from);
+    }
+    return ERR_OK;
+}
+
 static void queue_consume(struct loop *loop, struct stream_queue *q, size_t n)
 {
     ASSERT(n <= q->bytes);
@@ -99,7 +141,10 @@ static void queue_consume(struct loop *loop, struct stream_queue *q, size_t n)
         struct stream_block *b = q->first;
         ASSERT(b);
         size_t part = n < b->len ? n : b->len;
-        b->ptr += part;
+        if (b->file)
+            b->position += part;
+        else
+            b->ptr += part;
         b->len -= part;
         n -= part;
         if (b->len > 0)
@@ -115,7 +160,7 @@ static unsigned queue_gather(const struct stream_queue *q, uv_buf_t *iov, size_t
 {
     unsigned count = 0;
     *ret_bytes = 0;
-    for (struct stream_block *b = q->first; b && count < IOV_MAX_ONCE; b = b->next) {
+    for (struct stream_block *b = q->first; b && !b->file && count < IOV_MAX_ONCE; b = b->next) {
         iov[count++] = uv_buf_init((char *)b->ptr, (unsigned)b->len);
         *ret_bytes += b->len;
     }
@@ -205,9 +250,14 @@ static struct stream_queue *socket_queue(struct stream *s)
     return s->tls ? &s->wire : &s->out;
 }
 
+/* Of a file only so much that the rest can follow when the socket has taken it. */
 static bool encrypt(struct stream *s)
 {
     while (s->out.bytes > 0) {
+        if (s->out.first->file && s->wire.bytes >= WIRE_AHEAD_BYTES)
+            return true;
+        if (s->out.first->file && queue_load(s->loop, &s->out) != ERR_OK)
+            return false;
         struct stream_block *b = s->out.first;
         size_t n = b->len < RECORD_BYTES ? b->len : RECORD_BYTES;
         if (tls_session_write(s->tls, b->ptr, n) != TLS_DONE)
@@ -251,6 +301,8 @@ static int write_later(struct stream *s)
 {
     uv_buf_t iov[IOV_MAX_ONCE];
     size_t bytes = 0;
+    if (socket_queue(s)->first->file && queue_load(s->loop, socket_queue(s)) != ERR_OK)
+        return UV_EIO;
     unsigned count = queue_gather(socket_queue(s), iov, &bytes);
     uv_write_t *req = NEW(uv_write_t);
     req->data = s;
@@ -263,6 +315,24 @@ static int write_later(struct stream *s)
     return 0;
 }
 
+/* Once: 0 when something was taken, 1 when the kernel is full, or a libuv error. */
+static int push_file(struct stream *s)
+{
+    struct stream_block *b = s->out.first;
+    uv_os_fd_t fd = -1;
+    size_t n = 0;
+    int rc = uv_fileno((uv_handle_t *)&s->tcp, &fd);
+    if (rc != 0)
+        return rc;
+    enum err e = os_file_send(b->file, fd, b->position, b->len, &n);
+    if (e == ERR_BUSY)
+        return 1;
+    if (e != ERR_OK)
+        return e == ERR_RESET ? UV_EPIPE : UV_EIO;
+    taken(s, n);
+    return 0;
+}
+
 /* Give the kernel what it takes. Returns a libuv error, 0 when nothing is left, 1 when it is full.
  */
 static int push(struct stream *s)
@@ -271,6 +341,14 @@ static int push(struct stream *s)
         return 1;
     struct stream_queue *q = socket_queue(s);
     while (q->bytes > 0) {
+        if (q->first->file && !s->memory) {
+            int rc = push_file(s);
+            if (rc != 0)
+                return rc;
+            continue;
+        }
+        if (q->first->file && queue_load(s->loop, q) != ERR_OK)
+            return UV_EIO;
         uv_buf_t iov[IOV_MAX_ONCE];
         size_t bytes = 0;
         unsigned count = queue_gather(q, iov, &bytes);
@@ -327,12 +405,15 @@ static void flush_all(struct stream *s)
 {
     if (s->closing || s->broken || s->write_failed)
         return;
-    if (s->tls && s->secured && !encrypt(s)) {
-        break_with(s, ERR_TLS, tls_session_detail(s->tls));
-        return;
-    }
     bool was_in_flight = s->in_flight > 0;
-    int rc = push(s);
+    int rc = 0;
+    do { /* more than once for a file that is encrypted in pieces */
+        if (s->tls && s->secured && !encrypt(s)) {
+            break_with(s, ERR_TLS, tls_session_detail(s->tls));
+            return;
+        }
+        rc = push(s);
+    } while (rc == 0 && s->tls && s->secured && s->out.bytes > 0);
     if (rc == 1 && !was_in_flight)
         rc = write_later(s);
     if (rc < 0) {
@@ -383,6 +464,14 @@ void stream_write_external(struct stream *s, const void *bytes, size_t len)
         queue_copy(s->loop, &s->out, bytes, len);
     else
         queue_refer(&s->out, bytes, len);
+    wrote(s);
+}
+
+void stream_write_file(struct stream *s, struct os_file *file, uint64_t position, size_t len)
+{
+    if (s->broken || s->closing || s->write_failed || len == 0)
+        return;
+    queue_refer_file(&s->out, file, position, len);
     wrote(s);
 }
 

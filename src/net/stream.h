@@ -25,6 +25,7 @@
 #include "net/loop_int.h"
 #include "net/tls.h"
 
+struct os_file;
 struct stream;
 struct stream_block;
 struct tls_session;
@@ -114,6 +115,10 @@ void stream_read_stop(struct stream *s);
 void stream_write(struct stream *s, const void *bytes, size_t len);
 /* Referenced, when long: stays valid until on_flushed or stream_close. */
 void stream_write_external(struct stream *s, const void *bytes, size_t len);
+/* Bytes of a file, which stay in it until the socket takes them: a slow peer costs no memory. file
+ * stays open, and these bytes as they are, until on_flushed or on_closed. Not before
+ * stream_shutdown. */
+void stream_write_file(struct stream *s, struct os_file *file, uint64_t position, size_t len);
 /* Of in_flight, what libuv has given to the kernel by now. */
 static inline size_t stream_landed(const struct stream *s)
 {

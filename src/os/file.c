@@ -7,6 +7,8 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -312,4 +314,39 @@ enum err os_fs_ensure_dir(const struct os_fs *fs, const char *path)
 {
     enum err error = os_fs_mkdir(fs, path);
     return error == ERR_EXISTS ? ERR_OK : error;
+}
+
+enum { SEND_PIECE_BYTES = 16 << 10 };
+
+/* For files that the kernel does not know. */
+static enum err send_copy(struct os_file *file, int socket, uint64_t position, size_t len,
+                          size_t *ret_sent)
+{
+    char piece[SEND_PIECE_BYTES];
+    size_t n = 0;
+    TRY(os_file_read(file, piece, len < sizeof piece ? len : sizeof piece, position, &n));
+    if (n == 0)
+        return ERR_TRUNCATED;
+    ssize_t sent;
+    RETRY(sent, send(socket, piece, n, MSG_NOSIGNAL | MSG_DONTWAIT));
+    if (sent < 0)
+        return last_error();
+    *ret_sent = (size_t)sent;
+    return ERR_OK;
+}
+
+enum err os_file_send(struct os_file *file, int socket, uint64_t position, size_t len,
+                      size_t *ret_sent)
+{
+    if (file->fd < 0)
+        return send_copy(file, socket, position, len, ret_sent);
+    off_t at = (off_t)position;
+    ssize_t n;
+    RETRY(n, sendfile(socket, file->fd, &at, len));
+    if (n < 0)
+        return last_error();
+    if (n == 0)
+        return ERR_TRUNCATED;
+    *ret_sent = (size_t)n;
+    return ERR_OK;
 }

@@ -118,6 +118,12 @@ static inline int os_file_fd(const struct os_file *file)
     return file->fd;
 }
 
+/* Give a socket up to len bytes of the file, without a copy where the kernel can. It takes what it
+ * has room for: *ret_sent, at least 1. ERR_BUSY: nothing at the moment; ERR_TRUNCATED: the file
+ * ends at position; ERR_RESET, …: the socket's. */
+MUST_CHECK enum err os_file_send(struct os_file *file, int socket, uint64_t position, size_t len,
+                                 size_t *ret_sent);
+
 MUST_CHECK static inline enum err os_fs_stat(const struct os_fs *fs, const char *path,
                                              struct os_stat *ret_stat)
 {

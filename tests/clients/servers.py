@@ -11,6 +11,8 @@ class Server:
         self.host, port = re.search(r"http=(\S+):(\d+)", ready).groups()
         self.port = int(port)
         self.url = f"http://{self.host}:{self.port}"
+        kafka = re.search(r"kafka=(\S+)", ready)
+        self.kafka = kafka and kafka.group(1)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,122 @@
+#include "net/listen.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static void address_with_port(const struct addrinfo *from, uint16_t port,
+                              union address *ret_address)
+{
+    memcpy(ret_address, from->ai_addr, from->ai_addrlen);
+    if (ret_address->any.sa_family == AF_INET6)
+        ret_address->v6.sin6_port = htons(port);
+    else
+        ret_address->v4.sin_port = htons(port);
+}
+
+static enum err bind_error(void)
+{
+    return errno == EADDRINUSE ? ERR_IN_USE : err_from_errno(errno);
+}
+
+static enum err bind_one(const struct addrinfo *address, uint16_t port, int *ret_socket,
+                         uint16_t *ret_port)
+{
+    union address bound;
+    const int on = 1;
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_from_errno(errno);
+    address_with_port(address, port, &bound);
+    socklen_t len = sizeof bound;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0 ||
+        bind(fd, &bound.any, address->ai_addrlen) != 0 || listen(fd, LISTEN_BACKLOG) != 0 ||
+        getsockname(fd, &bound.any, &len) != 0) {
+        enum err e = bind_error();
+        (void)close(fd);
+        return e;
+    }
+    *ret_socket = fd;
+    *ret_port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
+    return ERR_OK;
+}
+
+/* SO_REUSEPORT lets another process of the same user share the port unnoticed, and take half of our
+ * connections: find out with a socket that does not share. */
+static enum err check_unused(const struct addrinfo *address, uint16_t port)
+{
+    if (port == 0)
+        return ERR_OK;
+    union address bound;
+    const int on = 1;
+    address_with_port(address, port, &bound);
+    int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_from_errno(errno);
+    enum err e = ERR_OK;
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        bind(fd, &bound.any, address->ai_addrlen) != 0)
+        e = bind_error();
+    (void)close(fd);
+    return e;
+}
+
+static enum err bind_all(const struct addrinfo *address, uint16_t port, size_t count,
+                         int *ret_sockets, uint16_t *ret_port)
+{
+    TRY(check_unused(address, port));
+    for (size_t i = 0; i < count; i++) {
+        enum err e = bind_one(address, port, &ret_sockets[i], &port);
+        if (e != ERR_OK) {
+            while (i-- > 0)
+                (void)close(ret_sockets[i]);
+            return e;
+        }
+    }
+    *ret_port = port;
+    return ERR_OK;
+}
+
+static enum err resolve(struct str host, struct addrinfo **ret_addresses)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    BUF_AUTO struct buf text = {.max = 512};
+    buf_append_str(&text, host);
+    if (host.len == 0 || memchr(host.ptr, 0, host.len))
+        return ERR_INVALID;
+    const char *c = buf_cstr(&text);
+    if (text.error != ERR_OK)
+        return ERR_INVALID;
+    return getaddrinfo(c, NULL, &hints, ret_addresses) == 0 ? ERR_OK : ERR_DNS;
+}
+
+static enum err say(struct buf *detail, enum err e, struct str host, uint16_t port,
+                    const char *what)
+{
+    if (detail)
+        buf_printf(detail, "cannot listen on %.*s:%u: %s", STR_ARG(host), (unsigned)port, what);
+    return e;
+}
+
+enum err listen_open(struct str host, uint16_t port, size_t count, struct buf *detail,
+                     int *ret_sockets, uint16_t *ret_port)
+{
+    struct addrinfo *addresses = NULL;
+    enum err e = resolve(host, &addresses);
+    if (e != ERR_OK)
+        return say(detail, e, host, port, "the host is not an address of this machine");
+    e = bind_all(addresses, port, count, ret_sockets, ret_port);
+    freeaddrinfo(addresses);
+    if (e == ERR_OK)
+        return ERR_OK;
+    return say(detail, e, host, port, e == ERR_IN_USE ? "the port is in use" : err_text(e));
+}
