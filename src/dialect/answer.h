@@ -153,10 +153,10 @@ struct answer {
     bool truncated; /* the parts are not whole */
 };
 
-void answer_init(struct answer *a, size_t max_bytes);
-void answer_release(struct answer *a);
+void dialect_answer_init(struct answer *a, size_t max_bytes);
+void dialect_answer_release(struct answer *a);
 /* Begin again with the same bound. */
-void answer_reset(struct answer *a);
+void dialect_answer_reset(struct answer *a);
 void answer_take(struct answer *a, const struct answer_event *event);
 /* The same as a sink. */
 struct answer_sink answer_sink_of(struct answer *a);
