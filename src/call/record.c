@@ -118,7 +118,9 @@ static void write_cost(struct json_writer *w, const struct call *c,
         json_null(w);
         return;
     }
-    struct str amount = decimal_format(cost.amount, ret_cost);
+    char text[DECIMAL_TEXT_BYTES];
+    struct str amount = decimal_format(cost.amount, text);
+    memcpy(ret_cost, amount.ptr, amount.len + 1);
     json_object_begin(w);
     json_member_str(w, STR("amount"), amount);
     json_member_str(w, STR("currency"), cost.currency);

@@ -67,6 +67,9 @@ def test_an_answer_in_one_piece(weir, mock):
     assert record["usage_raw"]["completion_tokens"] == 8
     # 3 × 2.5 + 8 × 10 millionths of a dollar
     assert (record["cost"]["amount"], record["cost"]["currency"]) == ("0.0000875", "USD")
+    page = weir.get("/api/v1/topics/weir.calls/records", **{"from": 0, "limit": 10000}).json()
+    headers = next(r["headers"] for r in page["records"] if r["value"]["id"] == record["id"])
+    assert headers == {"model": "fast", "status": "200", "tokens": "11", "cost": "0.0000875", "key": record["key"]}
     assert len(record["attempts"]) == 1 and record["attempts"][0]["status"] == 200
     t = record["timing"]
     assert 0 <= t["overhead_us"] <= t["total_us"] and t["first_byte_us"] <= t["total_us"]
