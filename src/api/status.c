@@ -53,6 +53,8 @@ static void call_metrics(struct buf *b, struct gateway *g)
                (unsigned long long)t.calls_cancelled);
     buf_printf(b, "weir_calls_total{outcome=\"refused\"} %llu\n",
                (unsigned long long)t.calls_refused);
+    buf_printf(b, "weir_calls_total{outcome=\"cached\"} %llu\n",
+               (unsigned long long)t.calls_cached);
     metric(b, "calls_open", "gauge", "Calls under way.", t.open_calls);
     metric(b, "attempts_total", "counter", "Attempts at targets.", t.attempts);
     metric(b, "attempts_failed_total", "counter", "Attempts that failed before their answer.",
@@ -62,6 +64,40 @@ static void call_metrics(struct buf *b, struct gateway *g)
     metric(b, "unauthorized_total", "counter", "Requests without a valid key.", t.unauthorized);
     metric(b, "calls_unrecorded_total", "counter", "Calls whose record could not be written.",
            t.unrecorded);
+}
+
+/* One sample for each model that has a cache. */
+static void cache_metric(struct buf *b, const struct settings *s, const char *name,
+                         const char *type, const char *help, size_t offset)
+{
+    bool first = true;
+    for (size_t i = 0; i < s->config->model_count; i++) {
+        if (!s->caches[i])
+            continue;
+        struct cache_stats stats = cache_stats(s->caches[i]);
+        if (first)
+            buf_printf(b, "# HELP weir_cache_%s %s\n# TYPE weir_cache_%s %s\n", name, help, name,
+                       type);
+        first = false;
+        buf_printf(b, "weir_cache_%s{model=\"%.*s\"} %llu\n", name,
+                   STR_ARG(s->config->models[i].name),
+                   (unsigned long long)*(uint64_t *)(void *)((char *)&stats + offset));
+    }
+}
+
+static void cache_metrics(struct buf *b, const struct settings *s)
+{
+    cache_metric(b, s, "entries", "gauge", "Answers kept.", offsetof(struct cache_stats, entries));
+    cache_metric(b, s, "bytes", "gauge", "Memory of answers kept.",
+                 offsetof(struct cache_stats, bytes));
+    cache_metric(b, s, "hits_total", "counter", "Answers replayed.",
+                 offsetof(struct cache_stats, hits));
+    cache_metric(b, s, "shared_total", "counter", "Calls that followed an equal one under way.",
+                 offsetof(struct cache_stats, shared));
+    cache_metric(b, s, "misses_total", "counter", "Calls that went to a target.",
+                 offsetof(struct cache_stats, misses));
+    cache_metric(b, s, "evicted_total", "counter", "Answers removed to make room.",
+                 offsetof(struct cache_stats, evicted));
 }
 
 static void log_metrics(struct buf *b, struct log *log)
@@ -105,6 +141,7 @@ void api_metrics(struct api_request *r)
     struct buf body BUF_AUTO;
     buf_init(&body, 1 << 20);
     call_metrics(&body, r->api->gateway);
+    cache_metrics(&body, r->settings->shared);
     log_metrics(&body, gateway_log(r->api->gateway));
     if (r->api->server)
         connection_metrics(&body, r->api->server);
@@ -142,6 +179,29 @@ static void write_call_status(struct json_writer *w, struct gateway *g)
     json_object_end(w);
 }
 
+static void write_caches(struct json_writer *w, const struct settings *s)
+{
+    json_key(w, STR("caches"));
+    json_array_begin(w);
+    for (size_t i = 0; i < s->config->model_count; i++) {
+        if (!s->caches[i])
+            continue;
+        struct cache_stats stats = cache_stats(s->caches[i]);
+        json_object_begin(w);
+        json_member_str(w, STR("model"), s->config->models[i].name);
+        json_member_i64(w, STR("ttl_ms"), s->config->models[i].cache_ttl_ms);
+        json_member_u64(w, STR("entries"), stats.entries);
+        json_member_u64(w, STR("bytes"), stats.bytes);
+        json_member_u64(w, STR("bytes_max"), stats.bytes_max);
+        json_member_u64(w, STR("hits"), stats.hits);
+        json_member_u64(w, STR("shared"), stats.shared);
+        json_member_u64(w, STR("misses"), stats.misses);
+        json_member_u64(w, STR("evicted"), stats.evicted);
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
 static void write_providers(struct json_writer *w, const struct config *c)
 {
     json_key(w, STR("providers"));
@@ -171,6 +231,7 @@ void api_status(struct api_request *r)
     json_member_bool(&w, STR("draining"), atomic_load(&r->api->draining));
     write_call_status(&w, r->api->gateway);
     write_log_status(&w, gateway_log(r->api->gateway));
+    write_caches(&w, r->settings->shared);
     write_providers(&w, r->settings->shared->config);
     json_object_end(&w);
     api_json(r->x, 200, buf_str(&body));

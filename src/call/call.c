@@ -24,15 +24,23 @@ static void make_id(struct call *c)
     c->id[TRACE_ID_HEX] = 0;
 }
 
+void call_client_left(struct call *c)
+{
+    openai_problem_set(&c->problem, "api_error", NULL, "client_closed",
+                       "the client closed its connection");
+    call_finish(c, CALL_CANCELLED, 499);
+}
+
 static void on_gone(struct http_exchange *x)
 {
     struct call *c = x->user;
     c->gone = true;
     if (c->phase == CALL_FINISHED)
         return;
-    openai_problem_set(&c->problem, "api_error", NULL, "client_closed",
-                       "the client closed its connection");
-    call_finish(c, CALL_CANCELLED, 499);
+    if (call_cache_keeps(c))
+        call_relay_drain(c); /* nobody is slow any more */
+    else
+        call_client_left(c);
 }
 
 static void on_drain(struct http_exchange *x)
@@ -49,6 +57,7 @@ static void on_done(struct http_exchange *x)
         sse_parser_release(&c->events);
         openai_chat_stream_release(&c->stream);
     }
+    call_cache_done(c);
     buf_release(&c->answer);
     buf_release(&c->held);
     buf_release(&c->response);
@@ -134,8 +143,9 @@ static int64_t tokens_wanted(const struct call *c)
 static bool reserve(struct call *c)
 {
     struct limit_refusal refusal;
-    if (limiter_reserve(c->key->limiter, tokens_wanted(c), loop_now_us(c->gl->loop),
-                        &c->reservation, &refusal) == ERR_OK)
+    int64_t tokens = call_cache_hit(c) ? 0 : tokens_wanted(c);
+    if (limiter_reserve(c->key->limiter, tokens, loop_now_us(c->gl->loop), &c->reservation,
+                        &refusal) == ERR_OK)
         return true;
     struct buf why BUF_AUTO;
     buf_init(&why, 1024);
@@ -181,8 +191,10 @@ static bool read_request(struct call *c)
 
 static void admit(struct call *c)
 {
-    if (!read_request(c) || !resolve(c) || !call_outgoing_admit(c) || !room_for_record(c) ||
-        !reserve(c))
+    if (!read_request(c) || !resolve(c) || !call_outgoing_admit(c) || !room_for_record(c))
+        return;
+    call_cache_enter(c);
+    if (!reserve(c))
         return;
     c->attempts = ARENA_ARRAY(c->x->arena, struct call_attempt, (size_t)c->route.retry->attempts);
     if (c->route.deadline_ms > 0) {
@@ -190,7 +202,8 @@ static void admit(struct call *c)
         loop_timer_start(c->gl->loop, &c->deadline_timer, (uint64_t)c->route.deadline_ms);
     }
     call_ping_start(c);
-    call_attempt_next(c);
+    if (!call_cache_serve(c))
+        call_attempt_next(c);
 }
 
 void call_start(struct loop_settings *settings, const struct key *key, struct str presented,

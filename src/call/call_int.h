@@ -5,6 +5,7 @@
 #include "call/call.h"
 #include "call/gateway_int.h"
 #include "call/trace.h"
+#include "codec/json_write.h"
 #include "codec/usage.h"
 #include "dialect/openai_chat.h"
 #include "net/sse.h"
@@ -46,6 +47,7 @@ struct call {
     struct config_route route;
     uint32_t unable; /* a bit for each of the route's targets that cannot do what is asked */
     struct reservation reservation;
+    struct call_cache *cache; /* cached.c's; NULL: the model has none */
 
     /* The attempt under way, and those before it. */
     struct call_attempt *attempts;
@@ -137,6 +139,35 @@ void call_relay_reset(struct call *c);
 void call_relay_drain(struct call *c);
 /* The record is written (or was not to be): give the client the rest, and end the exchange. */
 void call_relay_release(struct call *c);
+
+/* ---- call.c ---- */
+
+/* The client left, and nobody else waits for the answer: end the call. */
+void call_client_left(struct call *c);
+
+/* ---- cached.c; each may be called for every call ---- */
+
+/* At admission: is the answer kept, or on its way to an equal call? */
+void call_cache_enter(struct call *c);
+/* It is kept: the call costs no tokens. */
+bool call_cache_hit(const struct call *c);
+/* Begin to answer from there; false: ask a target. */
+bool call_cache_serve(struct call *c);
+/* The answer, as far as there is one, came from there. */
+bool call_cache_served(const struct call *c);
+/* The usage of an answer served; false: not served, or not known from there. */
+bool call_cache_usage(struct call *c);
+/* Bytes that go to the client now, for those who follow. */
+void call_cache_pass(struct call *c, struct str bytes);
+/* The client left: is the call to go on for others? */
+bool call_cache_keeps(struct call *c);
+/* The outcome is known: may the answer be kept? Before the record is written. */
+void call_cache_finish(struct call *c);
+/* The record is on the log: give the answer to the cache and to those who follow. */
+void call_cache_release(struct call *c);
+void call_cache_done(struct call *c);
+/* The record's member `cache`, if there is to be one. */
+void call_cache_record(const struct call *c, struct json_writer *w);
 
 /* ---- finish.c ---- */
 

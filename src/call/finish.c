@@ -91,6 +91,8 @@ static void fail_under_200(struct call *c)
 static void take_usage(struct call *c, bool answered)
 {
     uint64_t output_bytes = 0;
+    if (call_cache_usage(c))
+        return;
     if (c->streaming) {
         c->usage = c->stream.usage;
         c->usage_raw = c->stream.usage_raw;
@@ -124,8 +126,10 @@ static bool target_worked(const struct call *c)
 static void settle(struct call *c)
 {
     take_usage(c, target_worked(c));
-    limiter_settle(&c->reservation,
-                   c->usage.source == USAGE_NONE ? 0 : c->usage.input + c->usage.output);
+    bool paid = c->usage.source != USAGE_NONE && !call_cache_served(c);
+    limiter_settle(&c->reservation, paid ? c->usage.input + c->usage.output : 0);
+    if (!paid)
+        return;
     counter_add(&c->gl->counters.tokens_input, (uint64_t)c->usage.input);
     counter_add(&c->gl->counters.tokens_output, (uint64_t)c->usage.output);
 }
@@ -297,11 +301,20 @@ static void record(struct call *c)
 
 /* ---- The end ---- */
 
+/* The answer came whole, for those who follow: the client that asked had left. */
+static void leave_behind(struct call *c)
+{
+    c->outcome = CALL_CANCELLED;
+    c->status = 499;
+    openai_problem_set(&c->problem, "api_error", NULL, "client_closed",
+                       "the client closed its connection; equal calls got the answer");
+}
+
 static void count_outcome(struct call *c)
 {
     struct gateway_counters *n = &c->gl->counters;
     switch (c->outcome) {
-    case CALL_OK: counter_add(&n->calls_ok, 1); break;
+    case CALL_OK: counter_add(call_cache_served(c) ? &n->calls_cached : &n->calls_ok, 1); break;
     case CALL_ERROR: counter_add(&n->calls_error, 1); break;
     case CALL_CANCELLED: counter_add(&n->calls_cancelled, 1); break;
     case CALL_REFUSED: counter_add(&n->calls_refused, 1); break;
@@ -327,6 +340,9 @@ void call_finish(struct call *c, enum call_outcome outcome, int status)
     settle(c);
     if (c->streaming)
         openai_chat_stream_answer(&c->stream, &c->response);
+    call_cache_finish(c);
+    if (c->gone && outcome == CALL_OK)
+        leave_behind(c);
     count_outcome(c);
     record(c);
 }

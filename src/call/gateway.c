@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "call/gateway_int.h"
+#include "call/warm.h"
 #include "model/local/local.h"
 #include "model/provider.h"
 
@@ -17,6 +18,12 @@ static struct settings *settings_new(struct gateway *g, struct config *config)
     s->config = config_get(config);
     s->keys = keys_build(config, g->extra_keys, g->extra_key_count, g->limiters);
     s->prices = prices_build(config);
+    s->caches = mem_array(config->model_count + 1, sizeof(struct cache *));
+    for (size_t i = 0; i < config->model_count; i++) {
+        const struct config_model *m = &config->models[i];
+        if (m->cache_ttl_ms)
+            s->caches[i] = caches_get(g->caches, m->name, m->cache_ttl_ms, (size_t)m->cache_bytes);
+    }
     return s;
 }
 
@@ -30,6 +37,9 @@ void settings_put(struct settings *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
+    for (size_t i = 0; i < s->config->model_count; i++)
+        cache_put(s->caches[i]);
+    mem_free(s->caches);
     keys_put(s->keys);
     prices_put(s->prices);
     config_put(s->config);
@@ -237,6 +247,7 @@ enum err gateway_new(const struct gateway_options *options, struct buf *detail,
     g->log = options->log;
     g->data_dir = arena_str(&g->memory, options->data_dir);
     g->limiters = limiters_new();
+    g->caches = caches_new();
     g->local = options->local;
     g->loop_total = options->loop_total ? options->loop_total : 1;
     g->proxy = options->proxy;
@@ -252,6 +263,7 @@ enum err gateway_new(const struct gateway_options *options, struct buf *detail,
         gateway_free(g);
         return err;
     }
+    g->warmer = warmer_start(g);
     *ret_gateway = g;
     return ERR_OK;
 }
@@ -260,8 +272,10 @@ void gateway_free(struct gateway *g)
 {
     if (!g)
         return;
+    warmer_stop(g->warmer);
     settings_put(g->settings);
     limiters_free(g->limiters);
+    caches_free(g->caches);
     tls_context_unref(g->tls);
     os_mutex_release(&g->lock);
     arena_release(&g->memory);

@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+#include "call/cache/cache.h"
 #include "config/config.h"
 #include "log/log.h"
 #include "model/model.h"
@@ -54,6 +55,7 @@ struct settings {
     struct config *config;
     struct keys *keys;
     struct prices *prices;
+    struct cache **caches; /* by config_model.index; NULL: that model has none */
 };
 
 /* The settings in force, with a reference. Any thread. */
@@ -66,6 +68,7 @@ void settings_put(struct settings *s);
     X(calls_error)                                                                                 \
     X(calls_cancelled)                                                                             \
     X(calls_refused)                                                                               \
+    X(calls_cached)                                                                                \
     X(attempts)                                                                                    \
     X(attempts_failed)                                                                             \
     X(tokens_input)                                                                                \

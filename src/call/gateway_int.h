@@ -12,6 +12,8 @@ struct gateway {
     struct log_part *calls;
     struct str data_dir;
     struct limiters *limiters;
+    struct caches *caches;
+    struct warmer *warmer;
     struct key_spec *extra_keys;
     size_t extra_key_count;
     struct local_models *local;

@@ -1,5 +1,6 @@
 /* A call's record: docs/internals/call.md lists its members. */
 #include "call/call_int.h"
+#include "call/usage.h"
 #include "codec/json_write.h"
 #include "codec/time.h"
 #include "os/clock.h"
@@ -52,11 +53,17 @@ static void write_attempt(struct json_writer *w, const struct call *c, const str
     json_object_end(w);
 }
 
+/* Those at targets. */
+static size_t attempts_of(const struct call *c)
+{
+    return call_cache_served(c) ? 0 : c->attempt_count;
+}
+
 static void write_attempts(struct json_writer *w, const struct call *c)
 {
     json_key(w, STR("attempts"));
     json_array_begin(w);
-    for (size_t i = 0; i < c->attempt_count; i++)
+    for (size_t i = 0; i < attempts_of(c); i++)
         write_attempt(w, c, &c->attempts[i]);
     json_array_end(w);
 }
@@ -66,7 +73,7 @@ static void write_timing(struct json_writer *w, const struct call *c)
 {
     uint64_t total_us = os_now_us() - c->x->start_us;
     uint64_t attempts_us = 0;
-    for (size_t i = 0; i < c->attempt_count; i++) {
+    for (size_t i = 0; i < attempts_of(c); i++) {
         const struct model_timing *t = &c->attempts[i].timing;
         if (t->end_us > t->started_us)
             attempts_us += t->end_us - t->started_us;
@@ -83,23 +90,8 @@ static void write_timing(struct json_writer *w, const struct call *c)
 
 static void write_usage(struct json_writer *w, const struct call *c)
 {
-    const struct usage *u = &c->usage;
     json_key(w, STR("usage"));
-    if (u->source == USAGE_NONE) {
-        json_null(w);
-    } else {
-        json_object_begin(w);
-        json_member_i64(w, STR("input"), u->input);
-        json_member_i64(w, STR("cached_input"), u->cached_input);
-        json_member_i64(w, STR("cache_write"), u->cache_write);
-        json_member_i64(w, STR("output"), u->output);
-        json_member_i64(w, STR("reasoning"), u->reasoning);
-        json_member_i64(w, STR("audio_in"), u->audio_in);
-        json_member_i64(w, STR("audio_out"), u->audio_out);
-        json_member_str(w, STR("source"),
-                        u->source == USAGE_PROVIDER ? STR("provider") : STR("counted"));
-        json_object_end(w);
-    }
+    usage_write(w, &c->usage);
     json_key(w, STR("usage_raw"));
     if (c->usage_raw.len)
         json_raw(w, c->usage_raw);
@@ -119,12 +111,16 @@ static void write_cost(struct json_writer *w, const struct call *c,
         return;
     }
     char text[DECIMAL_TEXT_BYTES];
-    struct str amount = decimal_format(cost.amount, text);
+    char saved[DECIMAL_TEXT_BYTES];
+    bool cached = call_cache_served(c);
+    struct str amount = decimal_format(cached ? DECIMAL_ZERO : cost.amount, text);
     memcpy(ret_cost, amount.ptr, amount.len + 1);
     json_object_begin(w);
     json_member_str(w, STR("amount"), amount);
     json_member_str(w, STR("currency"), cost.currency);
     json_member_str(w, STR("prices"), prices_version(prices));
+    if (cached)
+        json_member_str(w, STR("saved"), decimal_format(cost.amount, saved));
     json_object_end(w);
 }
 
@@ -202,7 +198,9 @@ static void write_head(struct json_writer *w, const struct call *c)
     json_member_str_or_null(w, STR("target"),
                             c->attempt_count ? call_attempt_now(c)->target->name : STR_NONE);
     json_member_i64(w, STR("status"), c->status);
-    json_member_str(w, STR("outcome"), str_from_c(call_outcome_name(c->outcome)));
+    bool cached = c->outcome == CALL_OK && call_cache_served(c);
+    json_member_str(w, STR("outcome"),
+                    cached ? STR("cached") : str_from_c(call_outcome_name(c->outcome)));
     json_member_bool(w, STR("stream"), c->request.stream);
 }
 
@@ -216,6 +214,7 @@ static void write_record(const struct call *c, struct buf *json, char ret_cost[D
     write_timing(&w, c);
     write_usage(&w, c);
     write_cost(&w, c, ret_cost);
+    call_cache_record(c, &w);
     write_error(&w, c);
     write_bodies(&w, c);
     json_object_end(&w);

@@ -28,13 +28,15 @@ static void add_own_headers(struct call *c)
 {
     add_header(c, STR("x-weir-call-id"), str_of(c->id, TRACE_ID_HEX));
     add_header(c, STR("x-weir-target"), call_attempt_now(c)->target->name);
+    if (call_cache_served(c))
+        add_header(c, STR("x-weir-cache"), STR("hit"));
 }
 
 static void keep_headers(struct call *c, const struct model_head *head)
 {
     struct arena *a = c->x->arena;
     size_t count = head->headers ? head->headers->count : 1;
-    c->head = ARENA_ARRAY(a, struct http_header, count + 2);
+    c->head = ARENA_ARRAY(a, struct http_header, count + 3);
     c->head_count = 0;
     if (head->headers) {
         size_t forwardable = http_headers_forwardable(head->headers, c->head);
@@ -143,9 +145,10 @@ static void pass_held(struct call *c)
     }
     if (c->held.len)
         http_respond_body(c->x, buf_str(&c->held));
+    call_cache_pass(c, buf_str(&c->held));
     buf_reset(&c->held);
     size_t limit = (size_t)c->settings->shared->config->limits.pending_bytes / 2;
-    if (c->use && !c->paused && http_pending_bytes(c->x) > limit) {
+    if (c->use && !c->paused && !c->gone && http_pending_bytes(c->x) > limit) {
         c->paused = true;
         model_use_pause(c->use);
     }
@@ -443,6 +446,7 @@ static void answer_as_event(struct call *c)
 
 void call_relay_release(struct call *c)
 {
+    call_cache_release(c);
     answer_as_event(c);
     if (!c->gone && continues(c))
         release_stream(c);

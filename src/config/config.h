@@ -316,7 +316,7 @@ struct config_options {
 
 /* What loading found, one line each, "\n"-terminated, in the file's order:
  *   weir.yaml:3:7: unknown key 'lsiten', did you mean 'listen'?
- *   weir.yaml:31:5: warning: 'cache' does nothing in this version
+ *   weir.yaml:31:5: warning: 'params' does nothing in this version
  * Mistakes without a place in the file start with what they concern ("--listen: …"). */
 struct config_report {
     struct buf mistakes;

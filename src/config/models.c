@@ -271,7 +271,7 @@ static const struct field alias_fields[] = {
      .offset = offsetof(struct alias, model.sticky),
      .choices = stickies,
      .pending = ": a user may get another target each time"},
-    FIELD_PENDING("cache", read_cache, struct alias, model, ": every call goes to a model"),
+    FIELD("cache", read_cache, struct alias, model),
     FIELD_PENDING("params", read_params, struct alias, model, ": requests go on as they came"),
 };
 

@@ -1,0 +1,59 @@
+#include "call/usage.h"
+
+#include "codec/json_scan.h"
+
+static const struct {
+    struct str name;
+    size_t offset;
+} counts[] = {
+    {STR_INIT("input"), offsetof(struct usage, input)},
+    {STR_INIT("cached_input"), offsetof(struct usage, cached_input)},
+    {STR_INIT("cache_write"), offsetof(struct usage, cache_write)},
+    {STR_INIT("output"), offsetof(struct usage, output)},
+    {STR_INIT("reasoning"), offsetof(struct usage, reasoning)},
+    {STR_INIT("audio_in"), offsetof(struct usage, audio_in)},
+    {STR_INIT("audio_out"), offsetof(struct usage, audio_out)},
+};
+
+enum { COUNTS = sizeof counts / sizeof counts[0], NESTING_MAX = 8 };
+
+static int64_t *count_of(struct usage *u, size_t i)
+{
+    return (int64_t *)(void *)((char *)u + counts[i].offset);
+}
+
+void usage_write(struct json_writer *w, const struct usage *u)
+{
+    struct usage copy = *u;
+    if (u->source == USAGE_NONE) {
+        json_null(w);
+        return;
+    }
+    json_object_begin(w);
+    for (size_t i = 0; i < COUNTS; i++)
+        json_member_i64(w, counts[i].name, *count_of(&copy, i));
+    json_member_str(w, STR("source"),
+                    u->source == USAGE_PROVIDER ? STR("provider") : STR("counted"));
+    json_object_end(w);
+}
+
+struct usage usage_read(struct str json)
+{
+    struct usage u = {.source = USAGE_NONE};
+    struct json_reader r;
+    struct json_value key;
+    json_reader_init(&r, json, NESTING_MAX);
+    if (!json_enter(&r, JSON_OBJECT))
+        return u;
+    while (json_next_member(&r, &key)) {
+        struct json_value value = json_take(&r);
+        if (json_eq(&key, STR("source")))
+            u.source = json_eq(&value, STR("provider"))  ? USAGE_PROVIDER
+                       : json_eq(&value, STR("counted")) ? USAGE_COUNTED
+                                                         : USAGE_NONE;
+        for (size_t i = 0; i < COUNTS; i++)
+            if (json_eq(&key, counts[i].name) && json_to_i64(&value, count_of(&u, i)) != ERR_OK)
+                *count_of(&u, i) = 0;
+    }
+    return u;
+}
