@@ -2,7 +2,10 @@
 
 #include "cli/say.h"
 
-enum { PARTITIONS_DEFAULT = 4 /* of a topic that is made by use */ };
+enum {
+    PARTITIONS_DEFAULT = 4,    /* of a topic that is made by use */
+    BATCH_MAX_BYTES = 1048588, /* Kafka's max.message.bytes */
+};
 
 static const int64_t retention_default_ms = 7LL * 24 * 3600 * 1000; /* Kafka's */
 
@@ -28,6 +31,7 @@ static struct log_topic_config topic_defaults(const struct config *config)
 {
     struct log_topic_config c = LOG_TOPIC_CONFIG_DEFAULT;
     c.partitions = PARTITIONS_DEFAULT;
+    c.batch_max_bytes = BATCH_MAX_BYTES;
     c.durability = config->log.durability == CONFIG_DURABILITY_SYNC ? LOG_SYNC : LOG_WRITE;
     c.retention_ms =
         config->log.retention_age_ms ? config->log.retention_age_ms : retention_default_ms;

@@ -157,7 +157,7 @@ static bool may_begin(const struct kafka_conn *c, int16_t key)
 static bool begin_next(struct kafka_conn *c)
 {
     struct frame f;
-    const char *reason = NULL;
+    BUF_AUTO struct buf reason = {.max = 256};
     enum err e = frame_peek(c, &f);
     if (e == ERR_TRUNCATED)
         return false;
@@ -170,7 +170,7 @@ static bool begin_next(struct kafka_conn *c)
         return false;
     struct buf frame = frame_take(c, f.length);
     if (kafka_request_begin(c, &frame, &reason) != ERR_OK) {
-        kafka_conn_break(c, reason);
+        kafka_conn_break(c, buf_cstr(&reason));
         return false;
     }
     return true;

@@ -160,7 +160,7 @@ void kafka_conn_advance_later(struct kafka_conn *c);
 /* Take a frame's bytes (behind its length), read it and run its handler. Not ERR_OK: the connection
  * is to be closed for *ret_reason; the request is freed. */
 MUST_CHECK enum err kafka_request_begin(struct kafka_conn *c, struct buf *frame,
-                                        const char **ret_reason);
+                                        struct buf *reason);
 void kafka_request_free(struct kafka_request *r);
 struct kafka_half *kafka_request_half(const struct kafka_request *r);
 struct log *kafka_request_log(const struct kafka_request *r);
@@ -181,6 +181,17 @@ int16_t kafka_part_find(const struct kafka_request *r, struct str topic, int32_t
 /* Is there a handler? What has none is not named by ApiVersions. */
 bool kafka_api_served(const struct kafka_api *api);
 
+/* ---- configs.c ---- */
+
+struct kafka_setting;
+
+/* Put a setting into *config. Returns an error code of the protocol, with a sentence in *message.
+ */
+int16_t kafka_setting_take(struct kafka_request *r, struct str name, struct str value,
+                           struct log_topic_config *config, struct str *message);
+/* Where the protocol says that this value comes from. */
+int8_t kafka_setting_source(const struct kafka_setting *s, struct str value);
+
 /* ---- Handlers ---- */
 
 typedef void kafka_handler(struct kafka_request *r);
@@ -190,6 +201,17 @@ kafka_handler kafka_on_metadata;
 kafka_handler kafka_on_produce;
 kafka_handler kafka_on_fetch;
 kafka_handler kafka_on_list_offsets;
+kafka_handler kafka_on_create_topics;
+kafka_handler kafka_on_delete_topics;
+kafka_handler kafka_on_create_partitions;
+kafka_handler kafka_on_describe_configs;
+kafka_handler kafka_on_alter_configs;
+kafka_handler kafka_on_incremental_alter_configs;
+kafka_handler kafka_on_describe_cluster;
+kafka_handler kafka_on_find_coordinator;
+kafka_handler kafka_on_offset_for_leader_epoch;
+kafka_handler kafka_on_sasl_handshake;
+kafka_handler kafka_on_sasl_authenticate;
 
 /* Of one half's appends, in the order they were done. */
 void kafka_produce_appended(struct log_append *append);

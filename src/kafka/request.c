@@ -12,9 +12,22 @@ enum {
 };
 
 static kafka_handler *const handlers[KEYS_MAX] = {
-    [KAFKA_KEY_PRODUCE] = kafka_on_produce,           [KAFKA_KEY_FETCH] = kafka_on_fetch,
-    [KAFKA_KEY_LIST_OFFSETS] = kafka_on_list_offsets, [KAFKA_KEY_METADATA] = kafka_on_metadata,
+    [KAFKA_KEY_PRODUCE] = kafka_on_produce,
+    [KAFKA_KEY_FETCH] = kafka_on_fetch,
+    [KAFKA_KEY_LIST_OFFSETS] = kafka_on_list_offsets,
+    [KAFKA_KEY_METADATA] = kafka_on_metadata,
+    [KAFKA_KEY_FIND_COORDINATOR] = kafka_on_find_coordinator,
+    [KAFKA_KEY_SASL_HANDSHAKE] = kafka_on_sasl_handshake,
     [KAFKA_KEY_API_VERSIONS] = kafka_on_api_versions,
+    [KAFKA_KEY_CREATE_TOPICS] = kafka_on_create_topics,
+    [KAFKA_KEY_DELETE_TOPICS] = kafka_on_delete_topics,
+    [KAFKA_KEY_OFFSET_FOR_LEADER_EPOCH] = kafka_on_offset_for_leader_epoch,
+    [KAFKA_KEY_DESCRIBE_CONFIGS] = kafka_on_describe_configs,
+    [KAFKA_KEY_ALTER_CONFIGS] = kafka_on_alter_configs,
+    [KAFKA_KEY_SASL_AUTHENTICATE] = kafka_on_sasl_authenticate,
+    [KAFKA_KEY_CREATE_PARTITIONS] = kafka_on_create_partitions,
+    [KAFKA_KEY_INCREMENTAL_ALTER_CONFIGS] = kafka_on_incremental_alter_configs,
+    [KAFKA_KEY_DESCRIBE_CLUSTER] = kafka_on_describe_cluster,
 };
 
 bool kafka_api_served(const struct kafka_api *api)
@@ -78,38 +91,45 @@ static bool is_open_to_strangers(int16_t key)
            key == KAFKA_KEY_SASL_AUTHENTICATE;
 }
 
+static enum err refuse(const struct kafka_request *r, struct buf *reason, enum err e,
+                       const char *what)
+{
+    buf_printf(reason, "%s: %s %d in version %d", what, r->api ? r->api->name : "request",
+               r->header.key, r->header.version);
+    return e;
+}
+
 /* Reads header and body. ERR_UNSUPPORTED: the version is not served, which ApiVersions answers
  * itself. */
-MUST_CHECK static enum err request_read(struct kafka_request *r, const char **ret_reason)
+MUST_CHECK static enum err request_read(struct kafka_request *r, struct buf *reason)
 {
     struct str rest = str_skip(buf_str(&r->frame), 4);
     const struct kafka_conn *c = r->conn;
     void *body = NULL;
-    *ret_reason = "the request's header is malformed";
-    TRY(kafka_header_read(&rest, &r->header));
+    enum err e = kafka_header_read(&rest, &r->header);
+    if (e != ERR_OK)
+        return refuse(r, reason, e, "the request's header is malformed");
     r->api = kafka_api_find(r->header.key);
-    *ret_reason = "this request is not served";
     if (!r->api || !kafka_api_served(r->api))
-        return ERR_INVALID;
-    *ret_reason = "the connection has not authenticated";
+        return refuse(r, reason, ERR_INVALID, "this request is not served");
     if (c->must_authenticate && !c->principal.known && !is_open_to_strangers(r->header.key))
-        return ERR_UNAUTHORIZED;
-    *ret_reason = "this version of the request is not served";
+        return refuse(r, reason, ERR_UNAUTHORIZED, "the connection has not authenticated");
     if (r->header.version < r->api->oldest || r->header.version > r->api->newest)
-        return ERR_UNSUPPORTED;
-    *ret_reason = "the request is malformed";
-    TRY(kafka_read(r->api->request, r->header.version,
-                   kafka_api_flexible(r->api, r->header.version), rest, &r->arena, &body));
+        return refuse(r, reason, ERR_UNSUPPORTED, "this version of the request is not served");
+    bool flexible = kafka_api_flexible(r->api, r->header.version);
+    e = kafka_read(r->api->request, r->header.version, flexible, rest, &r->arena, &body);
+    if (e != ERR_OK)
+        return refuse(r, reason, e, "the request is malformed");
     r->body = body;
     return ERR_OK;
 }
 
-enum err kafka_request_begin(struct kafka_conn *c, struct buf *frame, const char **ret_reason)
+enum err kafka_request_begin(struct kafka_conn *c, struct buf *frame, struct buf *reason)
 {
     struct kafka_request *r = request_take(c->half);
     r->conn = c;
     r->frame = *frame;
-    enum err e = request_read(r, ret_reason);
+    enum err e = request_read(r, reason);
     if (e != ERR_OK && !(e == ERR_UNSUPPORTED && r->header.key == KAFKA_KEY_API_VERSIONS)) {
         kafka_request_free(r);
         return e;

@@ -256,8 +256,6 @@ enum err kafka_read(const struct kafka_struct *of, int16_t version, bool flexibl
     struct reader r = {bytes, version, flexible, arena};
     void *message = arena_alloc(arena, of->size_bytes);
     TRY(read_struct(&r, of, message));
-    if (r.rest.len > 0)
-        return ERR_CORRUPT;
     *ret_message = message;
     return ERR_OK;
 }

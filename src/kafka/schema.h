@@ -85,9 +85,10 @@ struct kafka_api {
 /* Reading what an outsider wrote: arena bytes that one message may take. */
 enum { KAFKA_READ_ARENA_MAX_BYTES = 64 << 20 };
 
-/* The whole of bytes as a message: its struct, of->size_bytes long, in the arena. ERR_TRUNCATED;
- * ERR_CORRUPT: impossible lengths, null where there may be none, or bytes left over; ERR_TOO_LARGE.
- */
+/* The message at the front of bytes: its struct, of->size_bytes long, in the arena. What stands
+ * behind it is ignored, as Kafka does: librdkafka 2.16 sends three bytes too many when it asks for
+ * the metadata of all topics. ERR_TRUNCATED; ERR_CORRUPT: impossible lengths, or null where there
+ * may be none; ERR_TOO_LARGE. */
 MUST_CHECK enum err kafka_read(const struct kafka_struct *of, int16_t version, bool flexible,
                                struct str bytes, struct arena *arena, void **ret_message);
 

@@ -151,10 +151,11 @@ enum err log_append(struct log_part *part, const struct log_record *record,
 
 /* A producer's batch -------------------------------------------------------------------------- */
 
-static enum err check_batch(struct str batch, struct batch_header *ret_header)
+static enum err check_batch(const struct log_part *part, struct str batch,
+                            struct batch_header *ret_header)
 {
     struct batch_header h;
-    if (batch.len > LOG_BATCH_MAX_BYTES)
+    if (batch.len > atomic_load_explicit(&part->topic->batch_max_bytes, memory_order_relaxed))
         return ERR_TOO_LARGE;
     TRY(batch_check(batch, &h));
     if (h.size_bytes != batch.len)
@@ -173,7 +174,7 @@ enum err log_append_batch(struct log_part *part, struct str batch, struct log_ap
 {
     struct batch_header h;
     TRY(check_part(part));
-    TRY(check_batch(batch, &h));
+    TRY(check_batch(part, batch, &h));
     TRY(admit(part->log, batch.len));
     bool lazy = append->lazy;
     struct log_staged *b = log_staged_new(part->log);

@@ -91,3 +91,21 @@ enum err log_epochs_begin(struct log_part *part)
     atomic_store(&part->leader_epoch, epoch + 1);
     return log_epochs_write(part, true);
 }
+
+void log_part_epoch_end(struct log_part *part, int32_t epoch, int32_t *ret_epoch,
+                        int64_t *ret_end_offset)
+{
+    *ret_epoch = -1;
+    *ret_end_offset = -1;
+    if (epoch < 0 || epoch > log_part_leader_epoch(part))
+        return;
+    *ret_epoch = epoch;
+    *ret_end_offset = log_part_end(part);
+    for (size_t i = part->epoch_count; i-- > 0;) {
+        if (part->epochs[i].epoch <= epoch) {
+            *ret_epoch = part->epochs[i].epoch;
+            return;
+        }
+        *ret_end_offset = part->epochs[i].start;
+    }
+}

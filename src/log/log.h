@@ -105,6 +105,10 @@ enum log_durability {
     LOG_SYNC,  /* acknowledged, and visible to readers, when on disk */
 };
 
+/* What becomes of old records. Kept here for those who ask; segments of a topic that is only
+ * compacted are not removed by age or size. */
+enum log_cleanup { LOG_DELETE, LOG_COMPACT, LOG_COMPACT_DELETE };
+
 struct log_topic_config {
     uint32_t partitions; /* at least 1 */
     enum log_durability durability;
@@ -113,7 +117,9 @@ struct log_topic_config {
     int64_t retention_bytes;         /* of each partition, as Kafka has it; -1: no limit */
     uint64_t segment_bytes;          /* 0: the log's */
     int64_t segment_ms;              /* a segment that old takes no more; 0: 7 days, as Kafka */
-    bool keep;                       /* never removed to make room under the quota */
+    enum log_cleanup cleanup;
+    uint32_t batch_max_bytes; /* of producers' batches; 0: LOG_BATCH_MAX_BYTES */
+    bool keep;                /* never removed to make room under the quota */
 };
 
 #define LOG_TOPIC_CONFIG_DEFAULT                                                                   \
@@ -161,6 +167,10 @@ struct log_part_info {
 
 void log_part_describe(struct log_part *part, struct log_part_info *ret_info);
 int32_t log_part_leader_epoch(const struct log_part *part);
+/* Where the largest epoch at or below `epoch` ends, and which that is, as Kafka's
+ * OffsetForLeaderEpoch means it; -1 and -1 when `epoch` is none yet. */
+void log_part_epoch_end(struct log_part *part, int32_t epoch, int32_t *ret_epoch,
+                        int64_t *ret_end_offset);
 int64_t log_part_start(struct log_part *part);
 int64_t log_part_end(struct log_part *part);
 /* read_only: look at the files again for what was added. Not while a cursor of the same log is in

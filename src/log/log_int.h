@@ -347,6 +347,7 @@ struct log_topic {
     _Atomic uint64_t segment_bytes; /* resolved */
     _Atomic int64_t segment_ms;
     atomic_bool keep;
+    atomic_uint batch_max_bytes;
     atomic_bool deleted;
     _Atomic(struct log_part **) parts; /* grows by replacement; old arrays live until the close */
     atomic_uint part_count;

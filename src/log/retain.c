@@ -8,6 +8,8 @@ static bool is_expired(const struct log_topic_config *config, const struct log_s
                        uint64_t total, int64_t now_ms)
 {
     int64_t newest = log_segment_newest(s);
+    if (config->cleanup == LOG_COMPACT)
+        return false;
     if (config->retention_ms >= 0 && newest >= 0 && now_ms - newest > config->retention_ms)
         return true;
     return config->retention_bytes >= 0 &&
@@ -59,10 +61,11 @@ static bool should_roll(struct log_part *part, const struct log_topic_config *co
 {
     os_mutex_lock(&part->view_lock);
     const struct log_segment *s = part->active;
-    bool roll = s && s->size > 0 &&
-                (now_ms - s->created_ms >= atomic_load(&part->topic->segment_ms) ||
-                 (config->retention_ms >= 0 && log_segment_newest(s) >= 0 &&
-                  now_ms - log_segment_newest(s) > config->retention_ms));
+    bool roll =
+        s && s->size > 0 &&
+        (now_ms - s->created_ms >= atomic_load(&part->topic->segment_ms) ||
+         (config->cleanup != LOG_COMPACT && config->retention_ms >= 0 &&
+          log_segment_newest(s) >= 0 && now_ms - log_segment_newest(s) > config->retention_ms));
     os_mutex_unlock(&part->view_lock);
     return roll;
 }

@@ -50,7 +50,8 @@ static bool config_is_valid(const struct log_topic_config *c)
            (c->compression == COMPRESS_NONE || c->compression == COMPRESS_LZ4 ||
             c->compression == COMPRESS_ZSTD) &&
            (c->durability == LOG_WRITE || c->durability == LOG_SYNC) && c->retention_ms >= -1 &&
-           c->retention_bytes >= -1 && c->segment_ms >= 0;
+           c->retention_bytes >= -1 && c->segment_ms >= 0 && c->cleanup <= LOG_COMPACT_DELETE &&
+           c->batch_max_bytes <= LOG_BATCH_MAX_BYTES;
 }
 
 /* The file ------------------------------------------------------------------------------------ */
@@ -75,6 +76,7 @@ static enum err write_file(struct log_topic *t, const struct log_topic_config *c
                (long long)c->retention_bytes);
     buf_printf(&text, "segment_bytes=%llu\nsegment_ms=%lld\nkeep=%d\n",
                (unsigned long long)c->segment_bytes, (long long)c->segment_ms, c->keep);
+    buf_printf(&text, "cleanup=%d\nbatch_max_bytes=%u\n", (int)c->cleanup, c->batch_max_bytes);
     if (deleted)
         buf_append_str(&text, STR("deleted=1\n"));
     uint32_t crc = crc32c(0, text.ptr, text.len);
@@ -133,6 +135,10 @@ static enum err parse_field(struct str key, struct str value, struct parsed *p)
         p->config.segment_bytes = (uint64_t)number;
     else if (str_eq(key, STR("segment_ms")))
         p->config.segment_ms = number;
+    else if (str_eq(key, STR("cleanup")) && number >= 0 && number <= LOG_COMPACT_DELETE)
+        p->config.cleanup = (enum log_cleanup)number;
+    else if (str_eq(key, STR("batch_max_bytes")) && number >= 0 && number <= LOG_BATCH_MAX_BYTES)
+        p->config.batch_max_bytes = (uint32_t)number;
     else if (str_eq(key, STR("keep")))
         p->config.keep = number != 0;
     else if (str_eq(key, STR("deleted")))
@@ -193,6 +199,8 @@ static void apply_config(struct log_topic *t, const struct log_topic_config *c)
     atomic_store(&t->durability, (int)c->durability);
     atomic_store(&t->compression, (int)c->compression);
     atomic_store(&t->keep, c->keep);
+    atomic_store(&t->batch_max_bytes,
+                 c->batch_max_bytes ? c->batch_max_bytes : (uint32_t)LOG_BATCH_MAX_BYTES);
     atomic_store(&t->segment_bytes, segment_bytes(t->log, c));
     atomic_store(&t->segment_ms, c->segment_ms ? c->segment_ms : DEFAULT_SEGMENT_MS);
 }

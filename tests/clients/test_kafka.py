@@ -1,24 +1,12 @@
 """The Kafka protocol with clients that Weir did not write: kcat (librdkafka 2.0)."""
 import json, os, random, signal, socket, struct, subprocess, time
 
-import pytest
-import servers
-
-KEY = "sk-weir-kafka-test"
-
-
-def serve(data, *arguments, **more):
-    return servers.start("serve", "--data", str(data), "--listen", "127.0.0.1:0", "--kafka", "127.0.0.1:0", "--key", KEY, *arguments,
-                         cwd=data.parent, **more)
+import brokers, pytest, servers
 
 
 @pytest.fixture(scope="module")
 def weir(tmp_path_factory):
-    data = tmp_path_factory.mktemp("kafka") / "data"
-    with open(data.parent / "stderr", "w") as stderr, serve(data, stderr=stderr) as server:
-        server.data = data
-        server.stderr = data.parent / "stderr"
-        server.env = {"WEIR_URL": server.url, "WEIR_KEY": KEY}
+    with brokers.start(tmp_path_factory.mktemp("kafka")) as server:
         yield server
 
 
@@ -169,10 +157,9 @@ def test_a_wrong_frame_ends_its_own_connection(weir, what, sent, reason):
 
 
 def test_records_survive_sigkill(tmp_path):
-    data = tmp_path / "data"
-    with pytest.raises(AssertionError), serve(data, stderr=subprocess.DEVNULL) as server:  # its exit code is not 0
+    with pytest.raises(AssertionError), brokers.start(tmp_path) as server:  # its exit code is not 0
         kcat(server, "-P", "-t", "kept", "-p", "0", text="\n".join(map(str, range(1000))))
         server.process.kill()
     assert server.process.returncode == -signal.SIGKILL
-    with serve(data, stderr=subprocess.DEVNULL) as server:
+    with brokers.start(tmp_path) as server:
         assert [v for *_, v in consume(server, "kept")] == [str(i) for i in range(1000)]

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include "base/mem.h"
+#include "codec/endian.h"
 #include "kafka/messages.h"
 #include "os/random.h"
 
@@ -103,8 +104,6 @@ static void round_trip(const struct kafka_struct *of, int16_t version, bool flex
         assert_int_not_equal(
             kafka_read(of, version, flexible, str_take(buf_str(&first), cut), &arena, &back),
             ERR_OK);
-    buf_append_char(&first, 'x');
-    assert_int_not_equal(kafka_read(of, version, flexible, buf_str(&first), &arena, &back), ERR_OK);
     arena_release(&arena);
 }
 
@@ -233,7 +232,7 @@ static void test_counts_are_not_believed(void **state)
     assert_true(arena.used_bytes < 1000);
     size_t size = 8 << 20;
     char *many = mem_alloc(size);
-    memcpy(many, "\x00\x7f\xff\xfc", 4); /* as many empty names as there are bytes behind it */
+    be32_put(many, 0x7ffffc); /* as many empty names as there are bytes behind it */
     assert_int_equal(
         kafka_read(&kafka_metadata_request_struct, 1, false, str_of(many, size), &arena, &body),
         ERR_TOO_LARGE);
