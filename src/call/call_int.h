@@ -67,6 +67,7 @@ struct call {
     size_t head_count;
     struct buf answer;     /* WHOLE and COLLECTING: the body, for client and record */
     uint64_t answer_bytes; /* that came, kept or not */
+    uint64_t lost_bytes;   /* that came of one piece which broke off: paid for, not passed on */
     struct buf held;       /* STREAMING: events not passed on yet */
     struct sse_parser events;
     struct chat_stream stream;

@@ -101,8 +101,9 @@ static void take_usage(struct call *c, bool answered)
         c->usage = c->read.usage;
         c->usage_raw = c->read.usage_raw.raw;
         output_bytes = c->read.output_bytes;
-    } else if (c->answer_bytes) {
-        output_bytes = c->answer.len; /* no end, or no JSON: all of it, roughly */
+    } else if (c->endpoint->generates) {
+        /* no end, or no JSON: all of it, roughly */
+        output_bytes = c->answer_bytes ? c->answer.len : c->lost_bytes;
     }
     /* Where the target said nothing: what it was sent, and what came back. */
     if (c->usage.source == USAGE_NONE && answered) {

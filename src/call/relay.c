@@ -282,6 +282,24 @@ static void collected_end(struct call *c)
     call_attempt_failed(c, ERR_OK, "status");
 }
 
+/* All of it is here, and nobody can read it: cut by a wrong length, or no JSON at all. */
+static bool is_unreadable(const struct call *c)
+{
+    return !c->answer_read && !c->head_sent && c->answer.len == c->answer_bytes;
+}
+
+/* The client gets the bytes, and the record says what they are. */
+static void unreadable_end(struct call *c)
+{
+    struct call_attempt *a = call_attempt_now(c);
+    openai_problem_set(&c->problem, "api_error", NULL, "upstream_not_json",
+                       "'%.*s' answered %d with a body that is no JSON; call %s",
+                       STR_ARG(a->target->name), c->status, c->id);
+    a->why = c->problem;
+    a->error = "not_json";
+    call_finish(c, CALL_ERROR, c->status);
+}
+
 /* An empty body is no answer; an error under a good status is one all the same. */
 static void whole_end(struct call *c)
 {
@@ -290,8 +308,12 @@ static void whole_end(struct call *c)
         call_attempt_failed(c, ERR_RESET, "empty");
         return;
     }
-    c->whole = true;
     c->answer_read = openai_chat_read_answer(buf_str(&c->answer), nesting, &c->read) == ERR_OK;
+    if (is_unreadable(c)) {
+        unreadable_end(c);
+        return;
+    }
+    c->whole = true;
     if (c->answer_read && c->read.has_error) {
         openai_error_read(buf_str(&c->answer), c->status, &c->problem);
         call_attempt_now(c)->why = c->problem;
@@ -417,8 +439,10 @@ void call_relay_fail(struct call *c, enum err error, enum model_phase phase, str
         break_off(c);
     else if (c->head_sent)
         call_finish(c, CALL_ERROR, c->status); /* cut, see call_relay_release */
-    else
+    else {
+        c->lost_bytes = c->answer_bytes;
         call_finish_problem(c, CALL_ERROR, call_status_of(kind));
+    }
 }
 
 /* ---- Release ---- */
