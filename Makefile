@@ -64,11 +64,11 @@ $(OUT)/lib/llama: | $(LLAMA_DIR)
 	@mkdir -p $(@D)
 	$(Q)ln -sfn $(LLAMA_DIR)/lib $@
 
-# The small chat model of `make run` and of the tests.
-models: models/smollm2.gguf ## Put the small chat model into models/
-models/smollm2.gguf: | $(DEP_smollm2)
+# The small models of `make run` and of the tests: one for chats, one for embeddings.
+models: models/smollm2.gguf models/minilm.gguf ## Put the small models into models/
+models/%.gguf: | $$(DEP_%)
 	@mkdir -p $(@D)
-	$(Q)ln $(DEP_smollm2)/$(@F) $@ 2>/dev/null || cp $(DEP_smollm2)/$(@F) $@
+	$(Q)ln $(DEP_$*)/$(@F) $@ 2>/dev/null || cp $(DEP_$*)/$(@F) $@
 
 run: ## Install, fetch and build what is missing, start Weir (LISTEN=HOST:PORT; CHECK=1: ask once, then stop)
 	@MAKE='$(MAKE)' LISTEN='$(LISTEN)' CHECK='$(CHECK)' tools/run

@@ -70,6 +70,8 @@ size_t api_local_models(struct api_request *r, struct local_model_info **ret_inf
 void api_chat_completions(struct api_request *r);
 void api_completions(struct api_request *r);
 void api_embeddings(struct api_request *r);
+void api_rerank(struct api_request *r);
+void api_tokenize(struct api_request *r);
 void api_openai_models(struct api_request *r);
 void api_openai_model(struct api_request *r);
 void api_calls(struct api_request *r);

@@ -32,6 +32,16 @@ void api_embeddings(struct api_request *r)
     start_call(r, CALL_EMBEDDINGS);
 }
 
+void api_rerank(struct api_request *r)
+{
+    start_call(r, CALL_RERANK);
+}
+
+void api_tokenize(struct api_request *r)
+{
+    start_call(r, CALL_TOKENIZE);
+}
+
 /* ---- Models ---- */
 
 /* A name that may be written in `model`, and who serves it. */

@@ -7,6 +7,8 @@ static const struct api_route routes[] = {
     {STR_INIT("POST"), STR_INIT("/v1/chat/completions"), API_KEY, api_chat_completions},
     {STR_INIT("POST"), STR_INIT("/v1/completions"), API_KEY, api_completions},
     {STR_INIT("POST"), STR_INIT("/v1/embeddings"), API_KEY, api_embeddings},
+    {STR_INIT("POST"), STR_INIT("/v1/rerank"), API_KEY, api_rerank},
+    {STR_INIT("POST"), STR_INIT("/api/v1/tokenize"), API_KEY, api_tokenize},
     {STR_INIT("GET"), STR_INIT("/v1/models"), API_KEY, api_openai_models},
     {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_openai_model},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},

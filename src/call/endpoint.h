@@ -6,7 +6,14 @@
 
 #include "base/str.h"
 
-enum call_endpoint_id { CALL_CHAT, CALL_COMPLETIONS, CALL_EMBEDDINGS, CALL_ENDPOINT_COUNT };
+enum call_endpoint_id {
+    CALL_CHAT,
+    CALL_COMPLETIONS,
+    CALL_EMBEDDINGS,
+    CALL_RERANK,
+    CALL_TOKENIZE,
+    CALL_ENDPOINT_COUNT
+};
 
 struct call_endpoint {
     enum call_endpoint_id id;

@@ -66,13 +66,21 @@ static bool load_and_tell(struct engine *e)
     return err == ERR_OK;
 }
 
+/* Rows that one call may have. */
+static int32_t batch_rows(const struct engine_model *m)
+{
+    int32_t rows = m->kind == ENGINE_GENERATES ? (int32_t)ENGINE_BATCH_TOKENS_MIN
+                                               : (int32_t)ENGINE_EMBED_TOKENS;
+    int32_t most =
+        m->kind == ENGINE_GENERATES ? (int32_t)ENGINE_PARALLEL_MAX : m->sampling.context_tokens;
+    return rows > most ? rows : most;
+}
+
 static bool serve(struct engine *e)
 {
-    const int32_t rows = ENGINE_BATCH_TOKENS_MIN > (int)ENGINE_PARALLEL_MAX
-                             ? (int)ENGINE_BATCH_TOKENS_MIN
-                             : (int)ENGINE_PARALLEL_MAX;
-    e->batch = llama.llama_batch_init(rows, 0, 1);
+    e->batch = llama.llama_batch_init(batch_rows(&e->model), 0, 1);
     e->queue_tail = &e->queue;
+    e->embeds_tail = &e->embeds;
     bool works = true;
     while (works && engine_links_serve(e, !engine_has_work(e)))
         works = engine_decode(e);
@@ -89,10 +97,13 @@ int engine_run(const struct engine_options *options)
     os_child_begin("weir-engine", options->first_fd + (int)options->link_count);
     os_child_grow_stack(STACK_BYTES);
     buf_init(&e.scratch, SCRATCH_BYTES_MAX);
+    buf_init(&e.state, SIZE_MAX); /* one sequence's share of the caches */
     engine_links_open(&e);
     bool works = load_and_tell(&e) && serve(&e);
     engine_links_release(&e);
+    engine_prefixes_release(&e);
     engine_model_release(&e.model);
     buf_release(&e.scratch);
+    buf_release(&e.state);
     return works ? 0 : 1;
 }

@@ -1,5 +1,7 @@
 /* The parts of an engine: engine.c (rounds), engine_link.c (sockets), engine_use.c (one request),
- * engine_decode.c (llama.cpp). One thread. */
+ * engine_seq.c (one of its sequences), engine_decode.c (llama.cpp, text), engine_prefix.c (what
+ * slots keep), engine_embed.c (llama.cpp, vectors), engine_tokens.c (tokens without decoding).
+ * One thread. */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_INT_H
 #define WEIR_MODEL_LOCAL_ENGINE_INT_H
 
@@ -11,6 +13,7 @@
 #include "model/local/engine_model.h"
 #include "model/local/engine_request.h"
 #include "model/local/frame.h"
+#include "model/local/prompt.h"
 #include "model/local/text_gate.h"
 
 struct engine;
@@ -25,50 +28,76 @@ struct engine_link {
     struct engine_use *uses; /* by link_next */
 };
 
-enum use_state {
-    USE_QUEUED, /* tokenised, waits for a slot */
-    USE_PROMPT, /* its prompt is being decoded */
-    USE_ANSWER, /* generates */
-    USE_DONE,   /* no slot any more; bytes may wait for their window */
+enum seq_state {
+    SEQ_QUEUED, /* waits for a slot */
+    SEQ_PROMPT, /* its prompt is being decoded */
+    SEQ_ANSWER, /* generates */
+    SEQ_DONE,   /* no slot any more */
 };
 
-struct engine_use {
-    struct engine_link *link;
-    struct engine_use *link_next;
-    struct engine_use *queue_next;
-    uint64_t id;
-    enum use_state state;
-
-    struct engine_request request; /* of which only what decoding needs is kept */
-    llama_token *tokens;           /* the prompt's */
-    int32_t token_count;
-    int32_t position; /* tokens in the sequence's cache */
+/* One of a use's choices: a prompt, and what the model makes of it. */
+struct engine_seq {
+    struct engine_use *use;
+    struct engine_seq *queue_next;
+    enum seq_state state;
+    const struct prompt *prompt;
+    int32_t position; /* tokens in its slot's cache */
+    int32_t cached;   /* of them, those that were there already */
     int slot;         /* sequence number; -1: none */
     llama_token next; /* sampled, not yet decoded */
     struct llama_sampler *sampler;
     int64_t generated;
     uint64_t slot_us; /* when it got its slot */
-
     struct text_gate gate;
+    struct answer_choice choice;
+};
+
+struct engine_use {
+    struct engine_link *link;
+    struct engine_use *link_next;
+    struct engine_use *embed_next;
+    uint64_t id;
+    struct engine_request request; /* of which only what decoding needs is kept */
+    struct prompt *prompts;
+    size_t prompt_count;
+
+    struct engine_seq *seqs; /* what generates */
+    unsigned seq_count;
+    unsigned open; /* of them, not done */
+
+    float *vectors; /* what embeds: a row for each prompt */
+    size_t embedded;
+
     struct answer answer;
     struct buf out; /* the answer's bytes that are in no frame yet */
     size_t window;  /* bytes that may still be sent */
     bool head_sent;
+    bool done; /* nothing is decoded for it any more; bytes may wait for their window */
+};
+
+/* A sequence of llama.cpp's context. What it keeps of a prompt serves the next that begins so. */
+struct engine_slot {
+    struct engine_seq *seq; /* NULL: free */
+    llama_token *kept;      /* tokens of a prompt that its cache holds, from position 0 on */
+    int32_t kept_count;
+    uint64_t used_us;
 };
 
 struct engine {
     const struct engine_options *options;
     struct engine_model model;
     struct engine_link *links;
-    struct engine_use *queue, **queue_tail;
+    unsigned uses; /* not done */
+    struct engine_seq *queue, **queue_tail;
     unsigned queued;
-    struct engine_use *slots[ENGINE_PARALLEL_MAX];
+    struct engine_slot slots[ENGINE_PARALLEL_MAX];
+    struct engine_use *embeds, **embeds_tail; /* with inputs that are not embedded yet */
     struct llama_batch batch;
-    unsigned prompt_turn;     /* slot after which the next prompt is looked for */
     double prompt_us;         /* a prompt's token, moving mean */
-    uint64_t use_us;          /* a use's time in its slot, moving mean */
+    uint64_t use_us;          /* a sequence's time in its slot, moving mean */
     unsigned decode_failures; /* one after another */
     struct buf scratch;
+    struct buf state; /* a sequence's cells on their way to another slot */
 };
 
 /* ---- engine_link.c ---- */
@@ -85,22 +114,53 @@ void engine_links_flush(struct engine *e);
 /* ---- engine_use.c ---- */
 
 /* A START frame. Refusals are answered at once. */
-void engine_use_start(struct engine_link *link, uint64_t id, struct str body);
+void engine_use_start(struct engine_link *link, uint64_t id, enum frame_task task, struct str body);
 /* NULL when there is none (it is over already). */
 struct engine_use *engine_use_find(struct engine_link *link, uint64_t id);
 /* Forget it, wherever it is. */
 void engine_use_drop(struct engine_use *use);
-/* Give it the free slot: its prompt can be decoded. */
-void engine_use_admit(struct engine_use *use, int slot);
-/* A token was sampled for it. May end the use's decoding (USE_DONE); the memory stays until
- * engine_use_flush. */
-void engine_use_token(struct engine_use *use, llama_token token);
+/* Before the first byte of its body. */
+void engine_use_head(struct engine_use *use, int status, struct str content_type);
+/* One of its sequences has ended. */
+void engine_use_seq_ended(struct engine_use *use);
+/* Its answer is whole in out. */
+void engine_use_finish(struct engine_use *use);
 /* Decoding failed: 500, or a cut stream. */
 void engine_use_fail(struct engine_use *use, const char *message);
 /* Put what its window allows into frames; drops it when it was done and all is in frames. */
 void engine_use_flush(struct engine_use *use);
+
+/* ---- engine_seq.c ---- */
+
+void engine_seq_init(struct engine_seq *seq, struct engine_use *use, unsigned index);
+/* Leaves its slot or the queue. */
+void engine_seq_release(struct engine_seq *seq);
+/* Give it the free slot, whose cache holds `cached` tokens of its prompt. */
+void engine_seq_admit(struct engine_seq *seq, int slot, int32_t cached);
+/* It needs the logits of all its prompt's tokens. */
+bool engine_seq_scores_prompt(const struct engine_seq *seq);
+/* A prompt's token at that position was decoded; logits: of what comes after it. */
+void engine_seq_scored(struct engine_seq *seq, int32_t position, const float *logits);
+/* The prompt is decoded: an answer that wants no token ends. False: it has. */
+bool engine_seq_prompt_done(struct engine_seq *seq);
+/* Choose the next token by the logits of that row of the batch. May end the sequence; its memory
+ * stays until engine_use_flush. */
+void engine_seq_next(struct engine_seq *seq, int32_t row);
 /* Generates, and has room for what comes. */
-bool engine_use_wants_token(const struct engine_use *use);
+bool engine_seq_wants_token(const struct engine_seq *seq);
+
+/* ---- engine_prefix.c ---- */
+
+/* The free slot that serves it best, which keeps *ret_cached of its tokens afterwards; -1: none is
+ * free. */
+int engine_prefix_slot(struct engine *e, const struct engine_seq *seq, int32_t *ret_cached);
+/* Before its first part: take over the cells of a busy slot that has more of its prompt. */
+void engine_prefix_copy(struct engine *e, struct engine_seq *seq);
+/* Its prompt is in the slot's cache up to its position. */
+void engine_prefix_note(struct engine *e, const struct engine_seq *seq);
+/* It leaves the slot: what it generated goes from the cache. */
+void engine_prefix_keep(struct engine *e, const struct engine_seq *seq);
+void engine_prefixes_release(struct engine *e);
 
 /* ---- engine_decode.c ---- */
 
@@ -108,5 +168,21 @@ bool engine_use_wants_token(const struct engine_use *use);
 bool engine_has_work(const struct engine *e);
 /* One round. False: llama.cpp fails again and again. */
 bool engine_decode(struct engine *e);
+/* Decode (or encode) the batch. False: nothing of it counts. */
+bool engine_batch_run(struct engine *e);
+void engine_batch_add(struct engine *e, llama_token token, int32_t position, int slot, bool output);
+
+/* ---- engine_embed.c ---- */
+
+/* Its prompts are read. */
+void engine_embed_add(struct engine *e, struct engine_use *use);
+void engine_embed_remove(struct engine *e, struct engine_use *use);
+/* One batch of inputs. */
+void engine_embed(struct engine *e);
+
+/* ---- engine_tokens.c ---- */
+
+/* Answer /tokenize: the use's prompt as JSON. */
+void engine_tokens_write(const struct engine_use *use, struct buf *out);
 
 #endif

@@ -95,16 +95,22 @@ static bool take_window(struct engine_link *link, const struct frame *frame)
     return true;
 }
 
+static bool take_start(struct engine_link *link, const struct frame *frame)
+{
+    enum frame_task task;
+    struct str body;
+    if (engine_use_find(link, frame->id) || frame_read_start(frame, &task, &body) != ERR_OK)
+        return false;
+    engine_use_start(link, frame->id, task, body);
+    return true;
+}
+
 /* False: the gateway broke the protocol. */
 static bool link_take(struct engine_link *link, const struct frame *frame)
 {
     struct engine_use *use = engine_use_find(link, frame->id);
     switch (frame->kind) {
-    case FRAME_START:
-        if (use)
-            return false;
-        engine_use_start(link, frame->id, frame->payload);
-        return true;
+    case FRAME_START: return take_start(link, frame);
     case FRAME_CANCEL:
         if (use)
             engine_use_drop(use);

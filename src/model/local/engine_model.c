@@ -135,7 +135,8 @@ static struct llama_context_params context_params(const struct engine_model *m)
     p.n_seq_max = m->parallel;
     p.n_batch = p.n_ubatch =
         m->parallel > ENGINE_BATCH_TOKENS_MIN ? m->parallel : ENGINE_BATCH_TOKENS_MIN;
-    p.n_outputs_max = m->parallel;
+    p.n_outputs_max =
+        m->parallel > ENGINE_SCORED_TOKENS_MAX + 1 ? m->parallel : ENGINE_SCORED_TOKENS_MAX + 1;
     p.n_threads = p.n_threads_batch = (int32_t)m->threads;
     p.kv_unified = false;
     p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
@@ -197,15 +198,13 @@ static enum err explain(struct buf *problem, const char *what)
     return ERR_CORRUPT;
 }
 
-static enum err load_context(struct engine_model *m, const struct engine_model_options *o,
-                             struct buf *problem)
+/* ---- Models that write ---- */
+
+static enum err load_generator(struct engine_model *m, const struct engine_model_options *o,
+                               struct buf *problem)
 {
-    if (llama.llama_model_has_encoder(m->model) || !llama.llama_model_has_decoder(m->model))
-        return explain(problem, "it is not a model that writes text (it has an encoder)");
-    read_vocabulary(m);
     read_template(m);
     choose_context(m, o);
-    m->threads = o->threads;
     m->context = llama.llama_init_from_model(m->model, context_params(m));
     if (!m->context) {
         buf_printf(problem, "no memory for %u contexts of %d tokens (%llu MiB)", m->parallel,
@@ -217,11 +216,92 @@ static enum err load_context(struct engine_model *m, const struct engine_model_o
     os_memory_give_back_zeros(m->kv_bytes, m->kv_bytes + m->kv_bytes / 4 + CACHE_NEIGHBOURS_BYTES);
     m->sampling.context_tokens = (int32_t)llama.llama_n_ctx_seq(m->context);
     m->memory = llama.llama_get_memory(m->context);
-    if (!m->memory)
-        return explain(problem, "it is not a model that writes text (it keeps no context)");
+    /* Of a sliding window or a recurrent state the end cannot be cut off. */
+    m->shares_prefixes = !llama.llama_model_is_recurrent(m->model) &&
+                         !llama.llama_model_is_hybrid(m->model) &&
+                         llama.llama_model_n_swa(m->model) == 0;
+    return m->memory ? ERR_OK
+                     : explain(problem, "it is not a model that writes text (it keeps no "
+                                        "context)");
+}
+
+/* ---- Models that embed or rank ---- */
+
+/* Texts of one call attend to themselves only, but cost as if to all: calls are kept short. */
+static struct llama_context_params embedding_params(const struct engine_model *m, bool pooled)
+{
+    struct llama_context_params p = llama.llama_context_default_params();
+    uint32_t tokens = (uint32_t)m->sampling.context_tokens;
+    p.n_ubatch = p.n_batch = tokens > ENGINE_EMBED_TOKENS ? tokens : ENGINE_EMBED_TOKENS;
+    p.n_seq_max = ENGINE_EMBED_SEQUENCES;
+    p.n_ctx = p.n_batch;
+    p.n_threads = p.n_threads_batch = (int32_t)m->threads;
+    p.kv_unified = true; /* the sequences of a call share its cells, where there are any */
+    p.embeddings = true;
+    p.no_perf = true;
+    if (!pooled)
+        p.pooling_type = LLAMA_POOLING_TYPE_MEAN;
+    return p;
+}
+
+/* How the file says its vectors are made: llama.cpp's number of the pooling, 0 for none. */
+static uint64_t pooling_of(const struct engine_model *m)
+{
+    char architecture[64] = "";
+    llama.llama_model_meta_val_str(m->model, "general.architecture", architecture,
+                                   sizeof architecture);
+    return metadata_u64(m, architecture, "pooling_type", LLAMA_POOLING_TYPE_NONE);
+}
+
+static enum err load_embedder(struct engine_model *m, struct buf *problem)
+{
+    uint64_t trained = (uint64_t)llama.llama_model_n_ctx_train(m->model);
+    uint64_t pooling = pooling_of(m);
+    m->sampling.context_tokens =
+        (int32_t)(trained && trained < ENGINE_CONTEXT_TOKENS_MAX ? trained
+                                                                 : ENGINE_CONTEXT_TOKENS_MAX);
+    m->parallel = ENGINE_EMBED_SEQUENCES;
+    m->context = llama.llama_init_from_model(
+        m->model, embedding_params(m, pooling != LLAMA_POOLING_TYPE_NONE));
+    if (!m->context) {
+        (void)explain(problem, "no memory for its context");
+        return ERR_NO_MEMORY;
+    }
+    m->memory = llama.llama_get_memory(m->context);
+    m->kind = llama.llama_pooling_type(m->context) == LLAMA_POOLING_TYPE_RANK ? ENGINE_RANKS
+                                                                              : ENGINE_EMBEDS;
+    m->width = m->kind == ENGINE_RANKS ? (int32_t)llama.llama_model_n_cls_out(m->model)
+                                       : llama.llama_model_n_embd_out(m->model);
+    return m->width > 0 ? ERR_OK : explain(problem, "it has no output");
+}
+
+/* Encoders, and whatever says how its vectors are pooled. */
+static bool embeds(const struct engine_model *m)
+{
+    char architecture[64] = "", causal[16] = "";
+    char key[128];
+    llama.llama_model_meta_val_str(m->model, "general.architecture", architecture,
+                                   sizeof architecture);
+    snprintf(key, sizeof key, "%s.attention.causal", architecture);
+    llama.llama_model_meta_val_str(m->model, key, causal, sizeof causal);
+    return strcmp(causal, "false") == 0 || pooling_of(m) != LLAMA_POOLING_TYPE_NONE;
+}
+
+static enum err load_context(struct engine_model *m, const struct engine_model_options *o,
+                             struct buf *problem)
+{
+    if (llama.llama_model_has_encoder(m->model) || !llama.llama_model_has_decoder(m->model))
+        if (!embeds(m))
+            return explain(problem, "it is not a model that writes text (it has an encoder)");
+    m->threads = o->threads;
+    read_vocabulary(m);
+    if (embeds(m))
+        TRY(load_embedder(m, problem));
+    else
+        TRY(load_generator(m, o, problem));
     if (!attach_threads(m))
         return explain(problem, "cannot start threads");
-    if (!warm_up(m))
+    if (m->kind == ENGINE_GENERATES && !warm_up(m))
         return explain(problem, "it loads but does not compute");
     return ERR_OK;
 }
@@ -273,6 +353,10 @@ void engine_model_facts(const struct engine_model *m, uint64_t load_ms, struct b
     json_member_u64(&w, STR("threads"), m->threads);
     json_member_u64(&w, STR("kv_bytes"), m->kv_bytes);
     json_member_u64(&w, STR("load_ms"), load_ms);
-    json_member_bool(&w, STR("chat"), m->template_known);
+    json_member_bool(&w, STR("chat"), m->kind == ENGINE_GENERATES && m->template_known);
+    json_member_str(&w, STR("kind"),
+                    m->kind == ENGINE_EMBEDS  ? STR("embeddings")
+                    : m->kind == ENGINE_RANKS ? STR("rerank")
+                                              : STR("text"));
     json_object_end(&w);
 }

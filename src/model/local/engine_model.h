@@ -16,8 +16,14 @@ enum {
     ENGINE_CONTEXT_TOKENS_MAX = 4096,
     /* Sequences are given up before a context gets shorter than that. */
     ENGINE_CONTEXT_TOKENS_WANTED = 2048,
-    ENGINE_CONTEXT_TOKENS_MIN = 256,                        /* and the step in which it is chosen */
-    ENGINE_PROMPT_TOKENS_MAX = 128,                         /* decoded in one call */
+    ENGINE_CONTEXT_TOKENS_MIN = 256, /* and the step in which it is chosen */
+    ENGINE_PROMPT_TOKENS_MAX = 128,  /* decoded in one call */
+    ENGINE_SCORED_TOKENS_MAX = 32,   /* of which all logits are wanted */
+    /* A prompt's parts begin at multiples of it: kernels that take rows in groups then see the same
+     * groups however the prompt is cut. */
+    ENGINE_PART_STEP = 8,
+    ENGINE_EMBED_TOKENS = 512, /* in one call, unless a text alone may be longer */
+    ENGINE_EMBED_SEQUENCES = 64,
     ENGINE_BATCH_TOKENS_MIN = ENGINE_PROMPT_TOKENS_MAX + 1, /* a last part may have one more */
 };
 
@@ -29,11 +35,17 @@ struct engine_model_options {
     uint64_t kv_bytes; /* for the attention caches of all sequences together */
 };
 
+/* What a file's model is for. */
+enum engine_kind { ENGINE_GENERATES, ENGINE_EMBEDS, ENGINE_RANKS };
+
 struct engine_model {
+    enum engine_kind kind;
     struct llama_model *model;
     struct llama_context *context;
     const struct llama_vocab *vocab;
-    llama_memory_t memory;
+    llama_memory_t memory;         /* NULL: an encoder, which keeps nothing */
+    bool shares_prefixes;          /* the cache's end can be cut off */
+    int32_t width;                 /* of a vector: of an embedding, or classes of a ranking model */
     struct sampler_model sampling; /* vocabulary, context of one sequence, ends */
     llama_token *ends;
     unsigned parallel; /* sequences there are */

@@ -1,13 +1,18 @@
-/* An OpenAI chat request, read into what decoding needs. Pure; every mistake names its field.
+/* A request to a local model in OpenAI's form, read into what decoding needs. Pure; every mistake
+ * names its field.
  *
- *   understood  messages (text), temperature, top_p, seed, max_tokens, max_completion_tokens, stop,
- *               frequency_penalty, presence_penalty, logit_bias, n (1), stream,
- *               stream_options.include_usage; beyond OpenAI's min_p, top_k, repeat_penalty,
- *               ignore_eos
- *   refused     what would change the answer: tools, functions, a response_format but text,
- *               logprobs, n > 1, content that is not text, audio, grammars
- *   ignored     everything else (user, metadata, store, reasoning_effort, …), and the model's name:
- *               whoever asks has found this engine
+ *   chat         messages (text), and what all that generate understand
+ *   completions  prompt (text, tokens, lists of either), echo, max_tokens 0 with echo
+ *   generate     temperature, top_p, seed, max_tokens, max_completion_tokens, stop,
+ *                frequency_penalty, presence_penalty, logit_bias, logprobs, top_logprobs, n,
+ * stream, stream_options.include_usage; beyond OpenAI's min_p, top_k, repeat_penalty, ignore_eos
+ *   embeddings   input (text, tokens, lists of either), encoding_format, dimensions
+ *   rerank       query, documents (text or {text}), top_n, return_documents
+ *   tokenize     content, or messages; add_special, parse_special, with_pieces
+ *
+ *   refused      what would change the answer and cannot be done: content that is not text, audio
+ *   ignored      everything else (user, metadata, store, reasoning_effort, …), and the model's
+ * name: whoever asks has found this engine
  *
  * null is "not given". */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_REQUEST_H
@@ -21,13 +26,18 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "dialect/openai_error.h"
+#include "model/local/frame.h"
 #include "model/local/text_gate.h"
 
 enum {
     ENGINE_MESSAGES_MAX = 4096,
-    ENGINE_PARTS_MAX = 4096, /* text parts of one message */
-    ENGINE_BIAS_MAX = 1024,  /* entries of logit_bias */
+    ENGINE_PARTS_MAX = 4096,  /* text parts of one message */
+    ENGINE_BIAS_MAX = 1024,   /* entries of logit_bias */
+    ENGINE_INPUTS_MAX = 2048, /* prompts, inputs, documents of one request */
+    ENGINE_CHOICES_MAX = 128, /* of one prompt, and of one request that generates */
+    ENGINE_TOP_LOGPROBS_MAX = 20,
     ENGINE_NESTING_MAX = 128,
+    ENGINE_COMPLETION_TOKENS = 16, /* where a completion does not say how many; OpenAI's */
 };
 
 struct engine_message {
@@ -38,6 +48,13 @@ struct engine_message {
 struct engine_bias {
     int32_t token;
     float bias;
+};
+
+/* A prompt, or one of several inputs: text or tokens. */
+struct engine_input {
+    struct str text;
+    const int32_t *tokens; /* NULL: it is text */
+    size_t token_count;
 };
 
 /* Where a number is absent the model's defaults stand. */
@@ -60,22 +77,43 @@ struct engine_sampling {
 
 struct engine_request {
     struct arena arena; /* everything below, where it is not in the request's bytes */
+    enum frame_task task;
+
     struct engine_message *messages;
     size_t message_count;
+    struct engine_input *inputs; /* prompts, inputs or documents */
+    size_t input_count;
+    bool inputs_listed; /* they came as a list, if only of one */
+
+    /* What generates. */
     struct engine_sampling sampling;
     struct engine_bias *bias;
     size_t bias_count;
     struct str stops[TEXT_STOPS_MAX];
     size_t stop_count;
-    int64_t max_tokens; /* 0: as many as the context has room for */
+    int64_t max_tokens; /* -1: as many as the context has room for; 0 with echo only */
+    int64_t choices;    /* of each prompt */
+    int64_t logprobs;   /* likeliest tokens shown beside each; -1: no logprobs */
+    bool echo;
     bool stream;
     bool include_usage;
     bool ignore_eos; /* go on after the model's own end, to max_tokens */
+
+    /* What embeds. */
+    int64_t dimensions; /* 0: all */
+    bool base64;
+    struct str query;
+    int64_t top_n; /* 0: all */
+    bool return_documents;
+
+    /* What tokenizes. */
+    bool add_special, parse_special, with_pieces;
 };
 
 /* json must outlive the request. On an error nothing is to be released, and the problem is set (to
  * be answered as 400). */
-MUST_CHECK enum err engine_request_read(struct str json, const struct engine_sampling *defaults,
+MUST_CHECK enum err engine_request_read(enum frame_task task, struct str json,
+                                        const struct engine_sampling *defaults,
                                         struct engine_request *ret_request,
                                         struct openai_problem *ret_problem);
 void engine_request_release(struct engine_request *request);

@@ -1,15 +1,15 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "model/local/engine_int.h"
-#include "model/local/prompt.h"
 #include "os/clock.h"
 #include "os/random.h"
 
 enum {
     RETRY_MIN_MS = 1000,
     RETRY_MAX_MS = 60000,
-    PIECE_BYTES_MAX = 4096, /* one token's text */
 };
+/* Escapes make at most six bytes of one; vectors of ENGINE_INPUTS_MAX inputs are larger. */
+#define OUT_BYTES_MAX ((size_t)256 << 20)
 
 /* ---- Refusals: answered without a use ---- */
 
@@ -32,16 +32,41 @@ static uint32_t retry_after_ms(const struct engine *e)
     return (uint32_t)(ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms > RETRY_MAX_MS ? RETRY_MAX_MS : ms);
 }
 
-static bool queue_full(const struct engine *e)
+static void refuse_full(struct engine_link *link, uint64_t id)
 {
-    unsigned busy = 0;
-    for (unsigned i = 0; i < e->model.parallel; i++)
-        busy += e->slots[i] != NULL;
-    return busy + e->queued >= e->model.parallel + e->options->queue;
+    const struct engine *e = link->engine;
+    struct openai_problem problem;
+    openai_problem_set(&problem, "rate_limit_error", NULL, "queue_full",
+                       "the local model answers %u requests at once (local.parallel) and lets %u "
+                       "wait (local.queue), and has as many; try again later",
+                       e->model.parallel, e->options->queue);
+    refuse(link, id, 429, retry_after_ms(e), &problem);
 }
 
-static enum err check_biases(const struct engine *e, const struct engine_request *r,
-                             struct openai_problem *problem)
+static enum err check_task(const struct engine *e, enum frame_task task,
+                           struct openai_problem *problem)
+{
+    const char *what = NULL;
+    bool embeds = task == FRAME_TASK_EMBEDDING, ranks = task == FRAME_TASK_RERANK;
+    if (embeds && e->model.kind != ENGINE_EMBEDS)
+        what = "makes no embeddings";
+    if (ranks && e->model.kind != ENGINE_RANKS)
+        what = "does not rank documents";
+    if ((task == FRAME_TASK_CHAT || task == FRAME_TASK_COMPLETION) &&
+        e->model.kind != ENGINE_GENERATES)
+        what = "writes no text";
+    if (!what)
+        return ERR_OK;
+    openai_problem_set(problem, "invalid_request_error", "model", "model_not_supported",
+                       "the model %s: it %s", what,
+                       e->model.kind == ENGINE_EMBEDS  ? "is one for embeddings"
+                       : e->model.kind == ENGINE_RANKS ? "is one for ranking"
+                                                       : "is one that writes text");
+    return ERR_INVALID;
+}
+
+static enum err check_numbers(const struct engine *e, const struct engine_request *r,
+                              struct openai_problem *problem)
 {
     for (size_t i = 0; i < r->bias_count; i++) {
         if (r->bias[i].token < e->model.sampling.vocab_size)
@@ -51,20 +76,36 @@ static enum err check_biases(const struct engine *e, const struct engine_request
                            e->model.sampling.vocab_size);
         return ERR_INVALID;
     }
+    if (r->dimensions > e->model.width) {
+        openai_problem_set(problem, "invalid_request_error", "dimensions", NULL,
+                           "'dimensions' is %lld; the model's vectors have %d",
+                           (long long)r->dimensions, e->model.width);
+        return ERR_INVALID;
+    }
     return ERR_OK;
 }
 
 /* ---- Begin ---- */
 
+static void prompts_release(struct engine_use *use)
+{
+    for (size_t i = 0; i < use->prompt_count; i++)
+        mem_free(use->prompts[i].tokens);
+    mem_free(use->prompts);
+    use->prompts = NULL;
+    use->prompt_count = 0;
+}
+
 static void use_free(struct engine_use *use)
 {
-    if (use->sampler)
-        llama.llama_sampler_free(use->sampler);
-    text_gate_release(&use->gate);
+    for (unsigned i = 0; i < use->seq_count; i++)
+        engine_seq_release(&use->seqs[i]);
+    mem_free(use->seqs);
+    mem_free(use->vectors);
     answer_release(&use->answer);
     buf_release(&use->out);
     engine_request_release(&use->request);
-    mem_free(use->tokens);
+    prompts_release(use);
     mem_free(use);
 }
 
@@ -80,74 +121,105 @@ static void keep_needed(struct engine_request *r)
         memcpy(bias, r->bias, r->bias_count * sizeof *bias);
         r->bias = bias;
     }
+    for (size_t i = 0; r->return_documents && i < r->input_count; i++)
+        r->inputs[i].text = arena_str(&kept, r->inputs[i].text);
+    if (r->return_documents) {
+        struct engine_input *inputs = ARENA_ARRAY(&kept, struct engine_input, r->input_count);
+        memcpy(inputs, r->inputs, r->input_count * sizeof *inputs);
+        r->inputs = inputs;
+    } else {
+        r->inputs = NULL;
+    }
     arena_release(&r->arena);
     r->arena = kept;
     r->messages = NULL;
     r->message_count = 0;
+    r->query = STR_NONE;
 }
 
-static void begin_answer(struct engine_use *use)
+static void enqueue(struct engine *e, struct engine_seq *seq)
 {
-    char id[40];
-    struct engine *e = use->link->engine;
-    snprintf(id, sizeof id, "chatcmpl-%016llx%08llx", (unsigned long long)os_random_u64(),
-             (unsigned long long)(os_random_u64() & UINT32_MAX));
-    answer_init(&use->answer, str_from_c(id), e->options->name, os_wall_us() / 1000000,
-                use->request.stream, use->request.include_usage);
-    text_gate_init(&use->gate, use->request.stops, use->request.stop_count);
-    buf_init(&use->out, ANSWER_TEXT_BYTES_MAX * 8); /* escapes make at most six of one byte */
-}
-
-static void enqueue(struct engine_link *link, struct engine_use *use)
-{
-    struct engine *e = link->engine;
-    use->link_next = link->uses;
-    link->uses = use;
-    *e->queue_tail = use;
-    e->queue_tail = &use->queue_next;
+    *e->queue_tail = seq;
+    e->queue_tail = &seq->queue_next;
     e->queued++;
 }
 
+static void begin_generation(struct engine_use *use)
+{
+    char id[40];
+    struct engine *e = use->link->engine;
+    bool chat = use->request.task == FRAME_TASK_CHAT;
+    snprintf(id, sizeof id, "%s-%016llx%08llx", chat ? "chatcmpl" : "cmpl",
+             (unsigned long long)os_random_u64(),
+             (unsigned long long)(os_random_u64() & UINT32_MAX));
+    use->answer.stream = use->request.stream;
+    use->answer.include_usage = use->request.include_usage;
+    use->answer.logprobs = use->request.logprobs >= 0;
+    answer_init(&use->answer, chat ? ANSWER_CHAT : ANSWER_COMPLETION, str_from_c(id),
+                e->options->name, os_wall_us() / 1000000);
+    use->seq_count = use->open = (unsigned)use->prompt_count * (unsigned)use->request.choices;
+    use->seqs = mem_array(use->seq_count, sizeof *use->seqs);
+    for (unsigned i = 0; i < use->seq_count; i++) {
+        engine_seq_init(&use->seqs[i], use, i);
+        enqueue(e, &use->seqs[i]);
+    }
+}
+
+static void begin(struct engine_use *use)
+{
+    struct engine *e = use->link->engine;
+    e->uses++;
+    use->link_next = use->link->uses;
+    use->link->uses = use;
+    keep_needed(&use->request);
+    buf_init(&use->out, OUT_BYTES_MAX);
+    switch (use->request.task) {
+    case FRAME_TASK_CHAT:
+    case FRAME_TASK_COMPLETION: begin_generation(use); break;
+    case FRAME_TASK_EMBEDDING:
+    case FRAME_TASK_RERANK: engine_embed_add(e, use); break;
+    case FRAME_TASK_TOKENIZE:
+        engine_tokens_write(use, &use->out);
+        engine_use_finish(use);
+        engine_use_flush(use);
+        break;
+    }
+}
+
 /* Read and tokenise. On an error nothing of the use is left. */
-static enum err use_read(struct engine *e, struct engine_use *use, struct str body,
-                         struct openai_problem *problem)
+static enum err use_read(struct engine *e, struct engine_use *use, enum frame_task task,
+                         struct str body, struct openai_problem *problem)
 {
     static const struct engine_sampling defaults = ENGINE_SAMPLING_DEFAULT;
-    TRY(engine_request_read(body, &defaults, &use->request, problem));
-    enum err err = check_biases(e, &use->request, problem);
+    TRY(check_task(e, task, problem));
+    TRY(engine_request_read(task, body, &defaults, &use->request, problem));
+    enum err err = check_numbers(e, &use->request, problem);
     if (err == ERR_OK)
-        err = prompt_tokenize(&e->model, &use->request, &use->tokens, &use->token_count, problem);
+        err =
+            prompts_tokenize(&e->model, &use->request, &use->prompts, &use->prompt_count, problem);
     if (err != ERR_OK)
         engine_request_release(&use->request);
     return err;
 }
 
-void engine_use_start(struct engine_link *link, uint64_t id, struct str body)
+void engine_use_start(struct engine_link *link, uint64_t id, enum frame_task task, struct str body)
 {
     struct engine *e = link->engine;
     struct openai_problem problem;
-    if (queue_full(e)) {
-        openai_problem_set(
-            &problem, "rate_limit_error", NULL, "queue_full",
-            "the local model answers %u requests at once (local.parallel) and lets %u "
-            "wait (local.queue), and has as many; try again later",
-            e->model.parallel, e->options->queue);
-        refuse(link, id, 429, retry_after_ms(e), &problem);
+    if (e->uses >= e->model.parallel + e->options->queue) {
+        refuse_full(link, id);
         return;
     }
     struct engine_use *use = NEW(struct engine_use);
-    if (use_read(e, use, body, &problem) != ERR_OK) {
+    if (use_read(e, use, task, body, &problem) != ERR_OK) {
         refuse(link, id, 400, FRAME_NO_RETRY, &problem);
         mem_free(use);
         return;
     }
     use->link = link;
     use->id = id;
-    use->slot = -1;
     use->window = FRAME_WINDOW_BYTES;
-    keep_needed(&use->request);
-    begin_answer(use);
-    enqueue(link, use);
+    begin(use);
 }
 
 struct engine_use *engine_use_find(struct engine_link *link, uint64_t id)
@@ -158,45 +230,21 @@ struct engine_use *engine_use_find(struct engine_link *link, uint64_t id)
     return use;
 }
 
-void engine_use_admit(struct engine_use *use, int slot)
-{
-    struct engine *e = use->link->engine;
-    ASSERT(use->state == USE_QUEUED && e->slots[slot] == NULL);
-    e->slots[slot] = use;
-    use->slot = slot;
-    use->slot_us = os_now_us();
-    use->state = USE_PROMPT;
-    use->sampler = sampler_new(&use->request, &e->model.sampling);
-}
-
 /* ---- End ---- */
 
-static void leave_slot(struct engine_use *use)
+/* Nothing more is decoded for it. */
+static void close_use(struct engine_use *use)
 {
     struct engine *e = use->link->engine;
-    if (use->slot < 0)
+    if (use->done)
         return;
-    llama.llama_memory_seq_rm(e->model.memory, use->slot, -1, -1);
-    e->slots[use->slot] = NULL;
-    use->slot = -1;
-    uint64_t took = os_now_us() - use->slot_us;
-    e->use_us = e->use_us ? (e->use_us * 7 + took) / 8 : took;
-    llama.llama_sampler_free(use->sampler);
-    use->sampler = NULL;
-    mem_free(use->tokens);
-    use->tokens = NULL;
-}
-
-static void leave_queue(struct engine_use *use)
-{
-    struct engine *e = use->link->engine;
-    struct engine_use **at = &e->queue;
-    while (*at != use)
-        at = &(*at)->queue_next;
-    *at = use->queue_next;
-    if (e->queue_tail == &use->queue_next)
-        e->queue_tail = at;
-    e->queued--;
+    use->done = true;
+    e->uses--;
+    for (unsigned i = 0; i < use->seq_count; i++)
+        engine_seq_release(&use->seqs[i]);
+    use->seq_count = 0;
+    engine_embed_remove(e, use);
+    prompts_release(use);
 }
 
 void engine_use_drop(struct engine_use *use)
@@ -205,109 +253,77 @@ void engine_use_drop(struct engine_use *use)
     while (*at != use)
         at = &(*at)->link_next;
     *at = use->link_next;
-    if (use->state == USE_QUEUED)
-        leave_queue(use);
-    leave_slot(use);
+    close_use(use);
     use_free(use);
 }
 
-static void send_head(struct engine_use *use, int status, struct str content_type)
+void engine_use_head(struct engine_use *use, int status, struct str content_type)
 {
     struct frame_head head = {(uint16_t)status, FRAME_NO_RETRY, content_type};
     frame_append_head(&use->link->out, use->id, &head);
     use->head_sent = true;
 }
 
-static void finish(struct engine_use *use, struct str reason)
+void engine_use_finish(struct engine_use *use)
 {
-    struct answer_usage usage = {(uint64_t)use->token_count, (uint64_t)use->generated};
     if (!use->head_sent)
-        send_head(use, 200, answer_content_type(&use->answer));
-    answer_end(&use->answer, reason, &usage, &use->out);
-    leave_slot(use);
-    use->state = USE_DONE;
+        engine_use_head(use, 200,
+                        use->seqs ? answer_content_type(&use->answer) : STR("application/json"));
+    close_use(use);
+}
+
+/* What its sequences took together. A prompt that several choices share counts once. */
+static struct answer_usage usage_of(const struct engine_use *use)
+{
+    struct answer_usage usage = {0};
+    for (size_t i = 0; i < use->prompt_count; i++)
+        usage.prompt_tokens += (uint64_t)use->prompts[i].count;
+    for (unsigned i = 0; i < use->seq_count; i++) {
+        usage.completion_tokens += (uint64_t)use->seqs[i].generated;
+        if (i % (unsigned)use->request.choices == 0)
+            usage.cached_tokens += (uint64_t)use->seqs[i].cached;
+    }
+    return usage;
+}
+
+void engine_use_seq_ended(struct engine_use *use)
+{
+    ASSERT(use->open > 0);
+    if (--use->open > 0)
+        return;
+    struct answer_usage usage = usage_of(use);
+    if (!use->request.stream) {
+        answer_choices_begin(&use->answer, &use->out);
+        for (unsigned i = 0; i < use->seq_count; i++)
+            answer_choice_write(&use->answer, &use->seqs[i].choice, &use->out);
+    }
+    answer_end(&use->answer, &usage, &use->out);
+    if (use->out.error != ERR_OK)
+        engine_use_fail(use, "the answer is too long");
+    else
+        engine_use_finish(use);
 }
 
 void engine_use_fail(struct engine_use *use, const char *message)
 {
     struct openai_problem problem;
+    if (use->done)
+        return;
     openai_problem_set(&problem, "server_error", NULL, "engine_error", "%s", message);
     if (!use->head_sent) {
-        send_head(use, 500, STR("application/json"));
+        engine_use_head(use, 500, STR("application/json"));
         buf_reset(&use->out);
         openai_problem_write(&use->out, &problem);
     } else {
         openai_error_event_write(&use->out, &problem);
     }
-    leave_slot(use);
-    use->state = USE_DONE;
-}
-
-/* ---- Tokens ---- */
-
-static void add_text(struct engine_use *use, struct str text)
-{
-    if (!use->head_sent && use->request.stream) {
-        send_head(use, 200, answer_content_type(&use->answer));
-        answer_begin(&use->answer, &use->out);
-    }
-    answer_text(&use->answer, text, &use->out);
-}
-
-static bool is_end(const struct engine *e, llama_token token)
-{
-    return llama.llama_vocab_is_eog(e->model.vocab, token);
-}
-
-/* No text but what the gate lets through; true: a stop string. */
-static bool add_piece(struct engine_use *use, llama_token token)
-{
-    char piece[PIECE_BYTES_MAX];
-    struct engine *e = use->link->engine;
-    int32_t n = llama.llama_token_to_piece(e->model.vocab, token, piece, sizeof piece, 0, false);
-    buf_reset(&e->scratch);
-    bool stop = text_gate_push(&use->gate, str_of(piece, n > 0 ? (size_t)n : 0), &e->scratch);
-    add_text(use, buf_str(&e->scratch));
-    return stop;
-}
-
-/* What the gate held back is text after all. */
-static void add_rest(struct engine_use *use)
-{
-    struct engine *e = use->link->engine;
-    buf_reset(&e->scratch);
-    text_gate_finish(&use->gate, &e->scratch);
-    add_text(use, buf_str(&e->scratch));
-}
-
-void engine_use_token(struct engine_use *use, llama_token token)
-{
-    struct engine *e = use->link->engine;
-    const struct engine_request *r = &use->request;
-    use->state = USE_ANSWER;
-    use->next = token;
-    use->generated++;
-    if (is_end(e, token) && !r->ignore_eos) {
-        add_rest(use);
-        finish(use, STR("stop"));
-    } else if (add_piece(use, token)) {
-        finish(use, STR("stop"));
-    } else if (use->generated == r->max_tokens || use->answer.text.error != ERR_OK ||
-               use->position == e->model.sampling.context_tokens) {
-        add_rest(use);
-        finish(use, STR("length"));
-    }
-}
-
-bool engine_use_wants_token(const struct engine_use *use)
-{
-    return use->state == USE_ANSWER && use->out.len < ENGINE_BACKLOG_BYTES;
+    close_use(use);
 }
 
 void engine_use_flush(struct engine_use *use)
 {
     size_t sent = 0;
-    while (sent < use->out.len && use->window > 0) {
+    while (use->head_sent && sent < use->out.len && use->window > 0) {
         size_t n = use->out.len - sent;
         n = n < use->window ? n : use->window;
         n = n < FRAME_BODY_BYTES_MAX ? n : FRAME_BODY_BYTES_MAX;
@@ -316,7 +332,7 @@ void engine_use_flush(struct engine_use *use)
         sent += n;
     }
     buf_consume(&use->out, sent);
-    if (use->state != USE_DONE || use->out.len > 0)
+    if (!use->done || use->out.len > 0)
         return;
     frame_append(&use->link->out, FRAME_END, use->id, STR_NONE);
     engine_use_drop(use);

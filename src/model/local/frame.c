@@ -30,7 +30,7 @@ static void put_u32(char *p, uint32_t value)
 size_t frame_payload_max(enum frame_kind kind)
 {
     switch (kind) {
-    case FRAME_START: return FRAME_REQUEST_BYTES_MAX;
+    case FRAME_START: return FRAME_START_BYTES + FRAME_REQUEST_BYTES_MAX;
     case FRAME_WINDOW: return WINDOW_PAYLOAD;
     case FRAME_READY:
     case FRAME_FAILED: return FRAME_TEXT_BYTES_MAX;
@@ -70,6 +70,25 @@ void frame_append_window(struct buf *out, uint64_t id, uint32_t bytes)
     char p[WINDOW_PAYLOAD];
     put_u32(p, bytes);
     frame_append(out, FRAME_WINDOW, id, str_of(p, sizeof p));
+}
+
+void frame_append_start(struct buf *out, uint64_t id, enum frame_task task, size_t body_len)
+{
+    frame_append_header(out, FRAME_START, id, FRAME_START_BYTES + body_len);
+    buf_append_char(out, (char)task);
+}
+
+enum err frame_read_start(const struct frame *frame, enum frame_task *ret_task,
+                          struct str *ret_body)
+{
+    if (frame->kind != FRAME_START || frame->payload.len < FRAME_START_BYTES)
+        return ERR_PROTOCOL;
+    unsigned char task = (unsigned char)frame->payload.ptr[0];
+    if (task < FRAME_TASK_CHAT || task > FRAME_TASK_TOKENIZE)
+        return ERR_PROTOCOL;
+    *ret_task = (enum frame_task)task;
+    *ret_body = str_skip(frame->payload, FRAME_START_BYTES);
+    return ERR_OK;
 }
 
 enum err frame_read_window(const struct frame *frame, uint32_t *ret_bytes)

@@ -7,7 +7,7 @@
  *   length   of the payload; each kind has a maximum (frame_payload_max)
  *   id       of the use it is about, chosen by the gateway, unique on its socket; 0: the engine
  *
- *   to the engine    START   the request's JSON body
+ *   to the engine    START   u8 task (enum frame_task), the request's JSON body
  *                    CANCEL  -
  *                    WINDOW  u32: so many bytes more than FRAME_WINDOW_BYTES of BODY may come
  *   from the engine  READY   JSON facts about the loaded model, once
@@ -44,13 +44,23 @@ enum frame_kind {
     FRAME_END = 20,
 };
 
+/* What a START asks for. */
+enum frame_task {
+    FRAME_TASK_CHAT = 1,
+    FRAME_TASK_COMPLETION = 2,
+    FRAME_TASK_EMBEDDING = 3,
+    FRAME_TASK_RERANK = 4,
+    FRAME_TASK_TOKENIZE = 5,
+};
+
 enum frame_side { FRAME_TO_ENGINE, FRAME_FROM_ENGINE };
 
 enum {
     FRAME_HEADER_BYTES = 16,
     FRAME_WINDOW_BYTES = 64 << 10,      /* of BODY that may be under way for one use */
     FRAME_BODY_BYTES_MAX = 16 << 10,    /* of one BODY frame */
-    FRAME_REQUEST_BYTES_MAX = 32 << 20, /* of one START frame */
+    FRAME_REQUEST_BYTES_MAX = 32 << 20, /* of one request's body */
+    FRAME_START_BYTES = 1,              /* of START before the body */
     FRAME_TEXT_BYTES_MAX = 4 << 10,     /* READY, FAILED */
     FRAME_HEAD_BYTES_MAX = 8 + 64,
 };
@@ -79,6 +89,11 @@ struct frame_head {
 void frame_append_head(struct buf *out, uint64_t id, const struct frame_head *head);
 MUST_CHECK enum err frame_read_head(const struct frame *frame, struct frame_head *ret_head);
 MUST_CHECK enum err frame_read_window(const struct frame *frame, uint32_t *ret_bytes);
+
+/* Append what stands before a request's body_len bytes, which the caller appends. */
+void frame_append_start(struct buf *out, uint64_t id, enum frame_task task, size_t body_len);
+MUST_CHECK enum err frame_read_start(const struct frame *frame, enum frame_task *ret_task,
+                                     struct str *ret_body);
 
 struct frame_reader {
     struct buf in;

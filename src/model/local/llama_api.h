@@ -26,7 +26,9 @@
     X(llama_chat_apply_template)                                                                   \
     X(llama_context_default_params)                                                                \
     X(llama_decode)                                                                                \
+    X(llama_encode)                                                                                \
     X(llama_free)                                                                                  \
+    X(llama_get_embeddings_seq)                                                                    \
     X(llama_get_logits_ith)                                                                        \
     X(llama_get_memory)                                                                            \
     X(llama_init_from_model)                                                                       \
@@ -40,16 +42,22 @@
     X(llama_model_get_vocab)                                                                       \
     X(llama_model_has_decoder)                                                                     \
     X(llama_model_has_encoder)                                                                     \
+    X(llama_model_is_hybrid)                                                                       \
+    X(llama_model_is_recurrent)                                                                    \
     X(llama_model_load_from_file)                                                                  \
     X(llama_model_meta_val_str)                                                                    \
+    X(llama_model_n_cls_out)                                                                       \
     X(llama_model_n_ctx_train)                                                                     \
     X(llama_model_n_embd)                                                                          \
+    X(llama_model_n_embd_out)                                                                      \
     X(llama_model_n_head)                                                                          \
     X(llama_model_n_head_kv)                                                                       \
     X(llama_model_n_layer)                                                                         \
     X(llama_model_n_params)                                                                        \
+    X(llama_model_n_swa)                                                                           \
     X(llama_n_ctx_seq)                                                                             \
     X(llama_n_seq_max)                                                                             \
+    X(llama_pooling_type)                                                                          \
     X(llama_sampler_accept)                                                                        \
     X(llama_sampler_chain_add)                                                                     \
     X(llama_sampler_chain_default_params)                                                          \
@@ -64,9 +72,18 @@
     X(llama_sampler_init_top_k)                                                                    \
     X(llama_sampler_init_top_p)                                                                    \
     X(llama_sampler_sample)                                                                        \
+    X(llama_state_seq_get_data)                                                                    \
+    X(llama_state_seq_get_size)                                                                    \
+    X(llama_state_seq_set_data)                                                                    \
     X(llama_token_to_piece)                                                                        \
     X(llama_tokenize)                                                                              \
     X(llama_version)                                                                               \
+    X(llama_vocab_bos)                                                                             \
+    X(llama_vocab_eos)                                                                             \
+    X(llama_vocab_get_add_bos)                                                                     \
+    X(llama_vocab_get_add_eos)                                                                     \
+    X(llama_vocab_get_add_sep)                                                                     \
+    X(llama_vocab_sep)                                                                             \
     X(llama_vocab_get_attr)                                                                        \
     X(llama_vocab_is_eog)                                                                          \
     X(llama_vocab_n_tokens)                                                                        \

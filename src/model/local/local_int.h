@@ -177,6 +177,7 @@ struct local_use {
     const struct model_request *request; /* the caller's */
     struct model_events events;
     void *arg;
+    enum frame_task task;
     uint64_t id; /* 0: not sent */
     struct model_timing timing;
     struct loop_timer deadline;

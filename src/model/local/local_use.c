@@ -195,7 +195,7 @@ void local_use_send(struct local_use *use)
     const struct model_request *r = use->request;
     struct buf *out = local_link_out(use->link);
     size_t len = body_bytes(r);
-    frame_append_header(out, FRAME_START, use->id, len);
+    frame_append_start(out, use->id, use->task, len);
     for (size_t i = 0; i < r->body_parts; i++)
         buf_append_str(out, r->body[i]);
     use->timing.bytes_out = len;
@@ -311,14 +311,36 @@ static void set_deadline(struct local_use *use, uint64_t deadline_us)
                          deadline_us > now_us ? (deadline_us - now_us + 999) / 1000 : 0);
 }
 
+/* What an engine can be asked, by the path under an API's base. */
+static const struct {
+    struct str endpoint;
+    enum frame_task task;
+} tasks[] = {
+    {STR_INIT("/chat/completions"), FRAME_TASK_CHAT},
+    {STR_INIT("/completions"), FRAME_TASK_COMPLETION},
+    {STR_INIT("/embeddings"), FRAME_TASK_EMBEDDING},
+    {STR_INIT("/rerank"), FRAME_TASK_RERANK},
+    {STR_INIT("/tokenize"), FRAME_TASK_TOKENIZE},
+};
+
+static bool find_task(struct str endpoint, enum frame_task *ret_task)
+{
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+        if (str_eq(endpoint, tasks[i].endpoint))
+            return *ret_task = tasks[i].task, true;
+    return false;
+}
+
 static void begin(struct local_use *use, struct local_model *m, struct local_loop *loop)
 {
     const struct model_request *r = use->request;
     if (!m)
         refuse_now(use, 404, "model_not_found", "there is no local model '%.*s'",
                    STR_ARG(str_take(r->upstream_model, LOCAL_NAME_BYTES_MAX)));
-    else if (!str_eq(r->endpoint, STR("/chat/completions")))
-        refuse_now(use, 404, NULL, "local models answer /chat/completions, not %.*s",
+    else if (!find_task(r->endpoint, &use->task))
+        refuse_now(use, 404, NULL,
+                   "local models answer /chat/completions, /completions, /embeddings, /rerank and "
+                   "/tokenize, not %.*s",
                    STR_ARG(str_take(r->endpoint, 64)));
     else if (body_bytes(r) > FRAME_REQUEST_BYTES_MAX)
         refuse_now(use, 413, NULL, "the request has %zu bytes; local models read at most %d",

@@ -17,10 +17,18 @@ enum {
     PROMPT_BYTES_PER_TOKEN = 16,
 };
 
-/* At least one token of the context is left for the answer; else, or without a chat template,
- * problem is set (for 400). The tokens are freed with mem_free. */
-MUST_CHECK enum err prompt_tokenize(const struct engine_model *m, const struct engine_request *r,
-                                    llama_token **ret_tokens, int32_t *ret_count,
-                                    struct openai_problem *ret_problem);
+/* Tokens that the model is given. */
+struct prompt {
+    llama_token *tokens;
+    int32_t count;
+};
+
+/* The request's prompts, at least one: a chat's messages, a completion's prompts, the texts to be
+ * embedded, a query with each document. They fit the context, of which one token at least is left
+ * where an answer follows; else, or without a chat template, problem is set (for 400). The array
+ * and its tokens are freed with mem_free. */
+MUST_CHECK enum err prompts_tokenize(const struct engine_model *m, const struct engine_request *r,
+                                     struct prompt **ret_prompts, size_t *ret_count,
+                                     struct openai_problem *ret_problem);
 
 #endif

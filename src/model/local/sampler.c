@@ -41,13 +41,13 @@ static void add_penalties(struct llama_sampler *chain, const struct engine_sampl
 }
 
 /* llama.cpp takes one seed for "any": it is not to come out of a request's. */
-static uint32_t seed_of(const struct engine_sampling *s)
+static uint32_t seed_of(const struct engine_sampling *s, unsigned choice)
 {
-    uint32_t seed = s->seed_given ? s->seed : (uint32_t)os_random_u64();
+    uint32_t seed = s->seed_given ? s->seed + choice : (uint32_t)os_random_u64();
     return seed == LLAMA_DEFAULT_SEED ? 0 : seed;
 }
 
-struct llama_sampler *sampler_new(const struct engine_request *request,
+struct llama_sampler *sampler_new(const struct engine_request *request, unsigned choice,
                                   const struct sampler_model *model)
 {
     const struct engine_sampling *s = &request->sampling;
@@ -67,6 +67,6 @@ struct llama_sampler *sampler_new(const struct engine_request *request,
     if (s->min_p > 0)
         add(chain, llama.llama_sampler_init_min_p((float)s->min_p, 1));
     add(chain, llama.llama_sampler_init_temp((float)s->temperature));
-    add(chain, llama.llama_sampler_init_dist(seed_of(s)));
+    add(chain, llama.llama_sampler_init_dist(seed_of(s, choice)));
     return chain;
 }

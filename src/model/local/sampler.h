@@ -19,8 +19,9 @@ struct sampler_model {
     size_t end_count;
 };
 
-/* A chain to use with llama_sampler_sample; freed with llama_sampler_free. */
-struct llama_sampler *sampler_new(const struct engine_request *request,
+/* A chain to use with llama_sampler_sample; freed with llama_sampler_free. choice: of several of
+ * one prompt, each of which has a seed of its own. */
+struct llama_sampler *sampler_new(const struct engine_request *request, unsigned choice,
                                   const struct sampler_model *model);
 
 #endif

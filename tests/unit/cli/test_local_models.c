@@ -520,10 +520,10 @@ static void refusals_are_answers(void **state)
     expect_error(&c, 404, "no local model 'nobody'");
     finish(&c);
     prepare(&c, &w, "smollm2", "{}");
-    c.request.endpoint = STR("/embeddings");
+    c.request.endpoint = STR("/images");
     begin(&c);
     run(&w);
-    expect_error(&c, 404, "/embeddings");
+    expect_error(&c, 404, "/images");
     finish(&c);
     start_call(&c, &w, "smollm2", USER("Hi") ",\"tools\":[{}]}");
     run(&w);

@@ -12,7 +12,7 @@ static const struct engine_sampling defaults = ENGINE_SAMPLING_DEFAULT;
 static void read_good(const char *json, struct engine_request *r)
 {
     struct openai_problem problem = {.message = ""};
-    enum err e = engine_request_read(str_from_c(json), &defaults, r, &problem);
+    enum err e = engine_request_read(FRAME_TASK_CHAT, str_from_c(json), &defaults, r, &problem);
     if (e != ERR_OK)
         print_error("%s: %s\n", json, problem.message);
     assert_int_equal(e, ERR_OK);
@@ -64,7 +64,8 @@ static void silence_means_the_defaults(void **state)
                       "\"tools\":null,\"seed\":null,\"logit_bias\":null,\"stream_options\":null}",
         &r);
     assert_memory_equal(&r.sampling, &defaults, sizeof defaults);
-    assert_true(r.stop_count == 0 && r.max_tokens == 0 && !r.stream && !r.include_usage);
+    assert_true(r.stop_count == 0 && r.max_tokens == -1 && r.logprobs == -1 && r.choices == 1 &&
+                !r.stream && !r.include_usage);
     engine_request_release(&r);
     read_good("{" USER("\"hi\"") ",\"stop\":\"one\"}", &r);
     assert_int_equal(r.stop_count, 1);
@@ -114,12 +115,12 @@ static const struct refusal refusals[] = {
     {"{" USER("\"a\"") ",\"stream\":1}", "stream", "true or false"},
     {"{" USER("\"a\"") ",\"stream_options\":{\"include_usage\":2}}", "stream_options.include_usage",
      "true or false"},
-    {"{" USER("\"a\"") ",\"n\":2}", "n", "must be 1"},
+    {"{" USER("\"a\"") ",\"n\":129}", "n", "from 1 to 128"},
     {"{" USER("\"a\"") ",\"tools\":[{}]}", "tools", "do not support"},
     {"{" USER("\"a\"") ",\"tool_choice\":\"required\"}", "tool_choice", "do not support"},
     {"{" USER("\"a\"") ",\"response_format\":{\"type\":\"json_object\"}}", "response_format",
      "support"},
-    {"{" USER("\"a\"") ",\"logprobs\":true}", "logprobs", "do not support"},
+    {"{" USER("\"a\"") ",\"logprobs\":3}", "logprobs", "true or false"},
     {"{" USER("\"a\"") ",\"modalities\":[\"text\",\"audio\"]}", "modalities", "do not support"},
 };
 
@@ -129,8 +130,9 @@ static void refusals_name_their_field(void **state)
     for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
         struct engine_request r;
         struct openai_problem p = {.message = ""};
-        assert_int_not_equal(engine_request_read(str_from_c(refusals[i].json), &defaults, &r, &p),
-                             ERR_OK);
+        assert_int_not_equal(
+            engine_request_read(FRAME_TASK_CHAT, str_from_c(refusals[i].json), &defaults, &r, &p),
+            ERR_OK);
         if (strcmp(p.param, refusals[i].param) != 0 || !strstr(p.message, refusals[i].says))
             fail_msg("%s: param '%s', message '%s'", refusals[i].json, p.param, p.message);
     }
@@ -146,14 +148,118 @@ static void nesting_is_bounded(void **state)
         buf_append_char(&json, '[');
     struct engine_request r;
     struct openai_problem p;
-    assert_int_not_equal(engine_request_read(buf_str(&json), &defaults, &r, &p), ERR_OK);
+    assert_int_not_equal(engine_request_read(FRAME_TASK_CHAT, buf_str(&json), &defaults, &r, &p),
+                         ERR_OK);
     assert_non_null(strstr(p.message, "not valid JSON"));
+}
+
+static void read_task(enum frame_task task, const char *json, struct engine_request *r)
+{
+    struct openai_problem problem = {.message = ""};
+    enum err e = engine_request_read(task, str_from_c(json), &defaults, r, &problem);
+    if (e != ERR_OK)
+        print_error("%s: %s\n", json, problem.message);
+    assert_int_equal(e, ERR_OK);
+}
+
+static void inputs_come_in_four_forms(void **state)
+{
+    static const struct {
+        const char *json;
+        size_t inputs, tokens; /* of the first, 0: text */
+        bool listed;
+    } forms[] = {
+        {"{\"input\":\"a\\n\"}", 1, 0, false},
+        {"{\"input\":[\"a\\n\",\"b\"]}", 2, 0, true},
+        {"{\"input\":[5,6,7]}", 1, 3, false},
+        {"{\"input\":[[5,6],[7]],\"dimensions\":3,\"encoding_format\":\"base64\"}", 2, 2, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct engine_request r;
+        read_task(FRAME_TASK_EMBEDDING, forms[i].json, &r);
+        assert_int_equal(r.input_count, forms[i].inputs);
+        assert_int_equal(r.inputs[0].token_count, forms[i].tokens);
+        assert_int_equal(r.inputs_listed, forms[i].listed);
+        if (forms[i].tokens)
+            assert_int_equal(r.inputs[0].tokens[1], 6);
+        else
+            assert_true(str_eq(r.inputs[0].text, STR("a\n")));
+        assert_int_equal(r.dimensions, i == 3 ? 3 : 0);
+        assert_int_equal(r.base64, i == 3);
+        engine_request_release(&r);
+    }
+}
+
+static void a_completion_has_its_own_defaults(void **state)
+{
+    struct engine_request r;
+    (void)state;
+    read_task(FRAME_TASK_COMPLETION, "{\"prompt\":\"a\",\"messages\":3,\"tools\":null}", &r);
+    assert_true(r.max_tokens == 16 && r.logprobs == -1 && !r.echo);
+    engine_request_release(&r);
+    read_task(FRAME_TASK_COMPLETION,
+              "{\"prompt\":\"a\",\"echo\":true,\"max_tokens\":0,\"logprobs\":0}", &r);
+    assert_true(r.max_tokens == 0 && r.logprobs == 0 && r.echo);
+    engine_request_release(&r);
+}
+
+static void documents_are_texts(void **state)
+{
+    struct engine_request r;
+    (void)state;
+    read_task(FRAME_TASK_RERANK,
+              "{\"query\":\"q\",\"documents\":[\"a\",{\"x\":1,\"text\":\"b\"}],\"top_n\":1}", &r);
+    assert_int_equal(r.input_count, 2);
+    assert_true(str_eq(r.inputs[1].text, STR("b")) && r.top_n == 1);
+    engine_request_release(&r);
+}
+
+static void other_tasks_refuse_by_name(void **state)
+{
+    static const struct {
+        enum frame_task task;
+        const char *json, *param, *says;
+    } cases[] = {
+        {FRAME_TASK_COMPLETION, "{}", "prompt", "must be given"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":[]}", "prompt", "empty list"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":[[]]}", "prompt", "empty list of tokens"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":[1,\"a\"]}", "prompt", "mixes"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":[-1]}", "prompt", "whole number"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens", "echo"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":[\"a\",\"b\"],\"n\":65}", "n", "130 choices"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":\"a\",\"logprobs\":21}", "logprobs", "to 20"},
+        {FRAME_TASK_COMPLETION, "{\"prompt\":\"a\",\"suffix\":\"b\"}", "suffix", "not support"},
+        {FRAME_TASK_EMBEDDING, "{\"input\":{}}", "input", "must be a string"},
+        {FRAME_TASK_EMBEDDING, "{\"input\":\"a\",\"encoding_format\":\"hex\"}", "encoding_format",
+         "base64"},
+        {FRAME_TASK_EMBEDDING, "{\"input\":\"a\",\"dimensions\":0}", "dimensions", "from 1"},
+        {FRAME_TASK_RERANK, "{\"query\":\"a\"}", "documents", "must be given"},
+        {FRAME_TASK_RERANK, "{\"documents\":[\"a\"]}", "query", "must be given"},
+        {FRAME_TASK_RERANK, "{\"documents\":[{}]}", "documents", "no text"},
+        {FRAME_TASK_TOKENIZE, "{}", "content", "must be given"},
+        {FRAME_TASK_CHAT, "{" USER("\"a\"") ",\"top_logprobs\":2}", "top_logprobs", "needs"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct openai_problem p = {.message = ""};
+        struct engine_request r;
+        assert_int_not_equal(
+            engine_request_read(cases[i].task, str_from_c(cases[i].json), &defaults, &r, &p),
+            ERR_OK);
+        if (strcmp(p.param, cases[i].param) != 0 || !strstr(p.message, cases[i].says))
+            fail_msg("%s: %s: %s", cases[i].json, p.param, p.message);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_fields_are_read),
+        cmocka_unit_test(inputs_come_in_four_forms),
+        cmocka_unit_test(a_completion_has_its_own_defaults),
+        cmocka_unit_test(documents_are_texts),
+        cmocka_unit_test(other_tasks_refuse_by_name),
         cmocka_unit_test(silence_means_the_defaults),
         cmocka_unit_test(refusals_name_their_field),
         cmocka_unit_test(nesting_is_bounded),

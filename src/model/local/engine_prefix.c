@@ -1,0 +1,122 @@
+/* Prefixes that prompts share: what a slot's cache holds of the last prompt is not decoded again.
+ *
+ * Only what was decoded as a prompt is shared, and up to a multiple of ENGINE_PART_STEP: a part
+ * that begins there is computed as if the prompt had been decoded from its beginning, bit by bit,
+ * so an answer does not depend on what was asked before. (The tokens of an answer were decoded one
+ * by one, which ggml does with another kernel.)
+ *
+ * Slots keep their cache until it is needed; what they keep is part of the caches' memory, which is
+ * fixed when the model is loaded. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "model/local/engine_int.h"
+#include "os/clock.h"
+
+enum {
+    /* Cells are copied from a busy slot when that saves as many tokens. */
+    COPY_TOKENS_MIN = 32,
+};
+
+/* Tokens of the sequence's prompt that the slot's cache holds and that can be used. */
+static int32_t usable(const struct engine *e, const struct engine_slot *slot,
+                      const struct engine_seq *seq)
+{
+    const struct prompt *p = seq->prompt;
+    /* Two are left at least: see part_tokens in engine_decode.c. */
+    int32_t most = slot->kept_count < p->count - 2 ? slot->kept_count : p->count - 2;
+    int32_t n = 0;
+    if (!e->model.shares_prefixes || engine_seq_scores_prompt(seq))
+        return 0;
+    while (n < most && slot->kept[n] == p->tokens[n])
+        n++;
+    return n - n % ENGINE_PART_STEP;
+}
+
+/* Of several that keep nothing of use the one that was used longest ago. */
+int engine_prefix_slot(struct engine *e, const struct engine_seq *seq, int32_t *ret_cached)
+{
+    int best = -1;
+    int32_t best_cached = 0;
+    for (unsigned i = 0; i < e->model.parallel; i++) {
+        const struct engine_slot *slot = &e->slots[i];
+        if (slot->seq)
+            continue;
+        int32_t cached = usable(e, slot, seq);
+        if (best < 0 || cached > best_cached ||
+            (cached == best_cached && slot->used_us < e->slots[best].used_us)) {
+            best = (int)i;
+            best_cached = cached;
+        }
+    }
+    if (best < 0)
+        return -1;
+    struct engine_slot *slot = &e->slots[best];
+    if (best_cached == 0)
+        llama.llama_memory_seq_rm(e->model.memory, best, -1, -1);
+    else
+        llama.llama_memory_seq_rm(e->model.memory, best, best_cached, -1);
+    slot->kept_count = best_cached;
+    *ret_cached = best_cached;
+    return best;
+}
+
+static bool copy_cells(struct engine *e, int from, int to, int32_t count)
+{
+    struct llama_context *c = e->model.context;
+    size_t size = llama.llama_state_seq_get_size(c, from);
+    buf_reset(&e->state);
+    if (size == 0 || !buf_reserve(&e->state, size))
+        return false;
+    uint8_t *bytes = (uint8_t *)e->state.ptr;
+    size = llama.llama_state_seq_get_data(c, bytes, size, from);
+    bool works = size > 0 && llama.llama_state_seq_set_data(c, bytes, size, to) == size;
+    buf_release(&e->state); /* large and rare */
+    llama.llama_memory_seq_rm(e->model.memory, to, works ? count : -1, -1);
+    return works;
+}
+
+void engine_prefix_copy(struct engine *e, struct engine_seq *seq)
+{
+    int32_t best_count = seq->position + COPY_TOKENS_MIN - 1;
+    int best = -1;
+    for (unsigned i = 0; i < e->model.parallel; i++) {
+        const struct engine_slot *slot = &e->slots[i];
+        int32_t count = slot->seq && slot->seq != seq ? usable(e, slot, seq) : 0;
+        if (count > best_count) {
+            best = (int)i;
+            best_count = count;
+        }
+    }
+    if (best < 0)
+        return;
+    bool works = copy_cells(e, best, seq->slot, best_count);
+    seq->position = seq->cached = works ? best_count : 0;
+    engine_prefix_note(e, seq);
+}
+
+void engine_prefix_note(struct engine *e, const struct engine_seq *seq)
+{
+    struct engine_slot *slot = &e->slots[seq->slot];
+    ASSERT(seq->position <= seq->prompt->count);
+    if (!slot->kept)
+        slot->kept = mem_array((size_t)e->model.sampling.context_tokens, sizeof *slot->kept);
+    memcpy(slot->kept, seq->prompt->tokens, (size_t)seq->position * sizeof *slot->kept);
+    slot->kept_count = seq->position;
+}
+
+void engine_prefix_keep(struct engine *e, const struct engine_seq *seq)
+{
+    struct engine_slot *slot = &e->slots[seq->slot];
+    int32_t keep = slot->kept_count - slot->kept_count % ENGINE_PART_STEP;
+    if (!e->model.shares_prefixes)
+        keep = 0;
+    llama.llama_memory_seq_rm(e->model.memory, seq->slot, keep ? keep : -1, -1);
+    slot->kept_count = keep;
+    slot->used_us = os_now_us();
+}
+
+void engine_prefixes_release(struct engine *e)
+{
+    for (unsigned i = 0; i < ENGINE_PARALLEL_MAX; i++)
+        mem_free(e->slots[i].kept);
+}

@@ -1,0 +1,220 @@
+/* One sequence: from its prompt's tokens to the choice's text. */
+#include "base/assert.h"
+#include "base/mem.h"
+#include "model/local/engine_int.h"
+#include "model/local/logprobs.h"
+#include "model/local/sampler.h"
+#include "os/clock.h"
+
+enum { PIECE_BYTES_MAX = 4096 }; /* one token's text */
+
+static struct engine *engine_of(const struct engine_seq *seq)
+{
+    return seq->use->link->engine;
+}
+
+void engine_seq_init(struct engine_seq *seq, struct engine_use *use, unsigned index)
+{
+    const struct engine_request *r = &use->request;
+    *seq = (struct engine_seq){.use = use, .slot = -1};
+    seq->prompt = &use->prompts[index / (unsigned)r->choices];
+    text_gate_init(&seq->gate, r->stops, r->stop_count);
+    answer_choice_init(&seq->choice, index);
+}
+
+/* ---- Slots and the queue ---- */
+
+void engine_seq_admit(struct engine_seq *seq, int slot, int32_t cached)
+{
+    struct engine *e = engine_of(seq);
+    ASSERT(seq->state == SEQ_QUEUED && e->slots[slot].seq == NULL);
+    e->slots[slot].seq = seq;
+    seq->slot = slot;
+    seq->slot_us = os_now_us();
+    seq->state = SEQ_PROMPT;
+    seq->position = seq->cached = cached;
+    seq->sampler =
+        sampler_new(&seq->use->request, seq->choice.index % (unsigned)seq->use->request.choices,
+                    &e->model.sampling);
+}
+
+static void leave_slot(struct engine_seq *seq)
+{
+    struct engine *e = engine_of(seq);
+    if (seq->slot < 0)
+        return;
+    engine_prefix_keep(e, seq);
+    e->slots[seq->slot].seq = NULL;
+    seq->slot = -1;
+    uint64_t took = os_now_us() - seq->slot_us;
+    e->use_us = e->use_us ? (e->use_us * 7 + took) / 8 : took;
+    llama.llama_sampler_free(seq->sampler);
+    seq->sampler = NULL;
+}
+
+static void leave_queue(struct engine_seq *seq)
+{
+    struct engine *e = engine_of(seq);
+    struct engine_seq **at = &e->queue;
+    while (*at != seq)
+        at = &(*at)->queue_next;
+    *at = seq->queue_next;
+    if (e->queue_tail == &seq->queue_next)
+        e->queue_tail = at;
+    e->queued--;
+}
+
+void engine_seq_release(struct engine_seq *seq)
+{
+    if (seq->state == SEQ_QUEUED)
+        leave_queue(seq);
+    leave_slot(seq);
+    seq->state = SEQ_DONE;
+    text_gate_release(&seq->gate);
+    answer_choice_release(&seq->choice);
+}
+
+/* ---- Text ---- */
+
+static void begin(struct engine_seq *seq)
+{
+    struct engine_use *use = seq->use;
+    if (!use->head_sent && use->request.stream)
+        engine_use_head(use, 200, answer_content_type(&use->answer));
+    if (seq->generated == 0)
+        answer_begin(&use->answer, &seq->choice, &use->out);
+}
+
+static struct str piece_of(const struct engine *e, llama_token token, bool special,
+                           char room[PIECE_BYTES_MAX])
+{
+    int32_t n =
+        llama.llama_token_to_piece(e->model.vocab, token, room, PIECE_BYTES_MAX, 0, special);
+    return str_of(room, n > 0 ? (size_t)n : 0);
+}
+
+/* No text but what the gate lets through; true: a stop string. */
+static bool add_piece(struct engine_seq *seq, llama_token token)
+{
+    char room[PIECE_BYTES_MAX];
+    struct engine *e = engine_of(seq);
+    struct engine_use *use = seq->use;
+    buf_reset(&e->scratch);
+    bool stop = text_gate_push(&seq->gate, piece_of(e, token, false, room), &e->scratch);
+    answer_text(&use->answer, &seq->choice, buf_str(&e->scratch), &use->out);
+    return stop;
+}
+
+/* What the gate held back is text after all. */
+static void add_rest(struct engine_seq *seq)
+{
+    struct engine *e = engine_of(seq);
+    struct engine_use *use = seq->use;
+    buf_reset(&e->scratch);
+    text_gate_finish(&seq->gate, &e->scratch);
+    answer_text(&use->answer, &seq->choice, buf_str(&e->scratch), &use->out);
+}
+
+static void finish(struct engine_seq *seq, struct str reason)
+{
+    struct engine_use *use = seq->use;
+    answer_choice_end(&use->answer, &seq->choice, reason, &use->out);
+    leave_slot(seq);
+    seq->state = SEQ_DONE;
+    engine_use_seq_ended(use);
+}
+
+/* ---- Logprobs ---- */
+
+static void add_logprob(struct engine_seq *seq, llama_token token, const float *logits)
+{
+    struct logprob_top top[ENGINE_TOP_LOGPROBS_MAX];
+    struct answer_logprob shown[ENGINE_TOP_LOGPROBS_MAX];
+    char rooms[ENGINE_TOP_LOGPROBS_MAX + 1][PIECE_BYTES_MAX];
+    struct engine *e = engine_of(seq);
+    struct engine_use *use = seq->use;
+    if (use->request.logprobs < 0)
+        return;
+    size_t count = (size_t)use->request.logprobs;
+    struct answer_logprob own = {piece_of(e, token, true, rooms[count]), 0};
+    if (logits) {
+        float total = logprobs_total(logits, e->model.sampling.vocab_size);
+        logprobs_top(logits, e->model.sampling.vocab_size, total, top, &count);
+        own.logprob = logits[token] - total;
+        for (size_t i = 0; i < count; i++)
+            shown[i] =
+                (struct answer_logprob){piece_of(e, top[i].token, true, rooms[i]), top[i].logprob};
+    }
+    answer_token(&use->answer, &seq->choice, &own, logits != NULL, shown, count);
+}
+
+bool engine_seq_scores_prompt(const struct engine_seq *seq)
+{
+    return seq->use->request.echo && seq->use->request.logprobs >= 0;
+}
+
+void engine_seq_scored(struct engine_seq *seq, int32_t position, const float *logits)
+{
+    const struct prompt *p = seq->prompt;
+    if (position == 0)
+        add_logprob(seq, p->tokens[0], NULL);
+    if (position + 1 < p->count)
+        add_logprob(seq, p->tokens[position + 1], logits);
+}
+
+/* ---- Tokens ---- */
+
+static void echo(struct engine_seq *seq)
+{
+    char room[PIECE_BYTES_MAX];
+    struct engine *e = engine_of(seq);
+    buf_reset(&e->scratch);
+    for (int32_t i = 0; i < seq->prompt->count; i++)
+        buf_append_str(&e->scratch, piece_of(e, seq->prompt->tokens[i], true, room));
+    answer_text(&seq->use->answer, &seq->choice, buf_str(&e->scratch), &seq->use->out);
+}
+
+bool engine_seq_prompt_done(struct engine_seq *seq)
+{
+    begin(seq);
+    if (seq->use->request.echo)
+        echo(seq);
+    if (seq->use->request.max_tokens != 0)
+        return true;
+    finish(seq, STR("length"));
+    return false;
+}
+
+static void take_token(struct engine_seq *seq, llama_token token, const float *logits)
+{
+    struct engine *e = engine_of(seq);
+    const struct engine_request *r = &seq->use->request;
+    seq->state = SEQ_ANSWER;
+    seq->next = token;
+    seq->generated++;
+    if (llama.llama_vocab_is_eog(e->model.vocab, token) && !r->ignore_eos) {
+        add_rest(seq);
+        finish(seq, STR("stop"));
+        return;
+    }
+    add_logprob(seq, token, logits);
+    if (add_piece(seq, token)) {
+        finish(seq, STR("stop"));
+    } else if (seq->generated == r->max_tokens || answer_choice_full(&seq->choice) ||
+               seq->position == e->model.sampling.context_tokens) {
+        add_rest(seq);
+        finish(seq, STR("length"));
+    }
+}
+
+void engine_seq_next(struct engine_seq *seq, int32_t row)
+{
+    struct engine *e = engine_of(seq);
+    const float *logits = llama.llama_get_logits_ith(e->model.context, row);
+    take_token(seq, llama.llama_sampler_sample(seq->sampler, e->model.context, row), logits);
+}
+
+bool engine_seq_wants_token(const struct engine_seq *seq)
+{
+    return seq->state == SEQ_ANSWER && seq->use->out.len < ENGINE_BACKLOG_BYTES;
+}
