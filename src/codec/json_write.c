@@ -113,6 +113,24 @@ void json_str_raw(struct json_writer *w, struct str inside)
     buf_append_char(w->out, '"');
 }
 
+void json_str_begin(struct json_writer *w)
+{
+    begin_value(w);
+    buf_append_char(w->out, '"');
+}
+
+void json_str_end(struct json_writer *w)
+{
+    buf_append_char(w->out, '"');
+}
+
+void json_key_raw(struct json_writer *w, struct str inside)
+{
+    json_str_raw(w, inside);
+    buf_append_char(w->out, ':');
+    w->comma = false;
+}
+
 void json_u64(struct json_writer *w, uint64_t value)
 {
     begin_value(w);
@@ -198,4 +216,10 @@ void json_member_raw(struct json_writer *w, struct str key, struct str value)
 {
     json_key(w, key);
     json_raw(w, value);
+}
+
+void json_member_str_raw(struct json_writer *w, struct str key, struct str inside)
+{
+    json_key(w, key);
+    json_str_raw(w, inside);
 }

@@ -39,6 +39,11 @@ void json_key(struct json_writer *w, struct str key);
 void json_str(struct json_writer *w, struct str text);
 /* A string whose inside is escaped already. */
 void json_str_raw(struct json_writer *w, struct str inside);
+/* A string in pieces: between the two, append escaped text to w->out. */
+void json_str_begin(struct json_writer *w);
+void json_str_end(struct json_writer *w);
+/* A key whose inside is escaped already. */
+void json_key_raw(struct json_writer *w, struct str inside);
 void json_u64(struct json_writer *w, uint64_t value);
 void json_i64(struct json_writer *w, int64_t value);
 /* Shortest text that reads back as the same double; null for what JSON has no number for. */
@@ -56,6 +61,8 @@ void json_member_u64(struct json_writer *w, struct str key, uint64_t value);
 void json_member_i64(struct json_writer *w, struct str key, int64_t value);
 void json_member_bool(struct json_writer *w, struct str key, bool value);
 void json_member_raw(struct json_writer *w, struct str key, struct str value);
+/* A string whose inside is escaped already. */
+void json_member_str_raw(struct json_writer *w, struct str key, struct str inside);
 
 /* The text's bytes as they stand between quotes, without them. */
 void json_escape_append(struct buf *out, struct str text);

@@ -83,6 +83,7 @@ struct ask_part {
     struct str type;          /* OTHER: the dialect's name of it */
     struct str raw;           /* OTHER: JSON */
     struct json_value cache;  /* cache_control, an object */
+    bool citations;           /* FILE: the answer is to cite it (Anthropic) */
 };
 
 struct ask_message {
@@ -166,6 +167,8 @@ struct ask_member {
 };
 
 struct ask {
+    struct str
+        dialect;      /* the caller's: whose words raw of OTHER parts and tools, and others, are */
     struct str model; /* unescaped, as the caller wrote it */
     struct ask_message *messages;
     uint32_t message_count;
@@ -205,6 +208,10 @@ struct ask {
 
 /* ---- For whoever reads or writes one ---- */
 
+/* Set a problem of the caller's, with the type and code that go with e, which is returned. */
+enum err ask_refuse(struct openai_problem *ret_problem, enum err e, const char *param,
+                    const char *message, ...) __attribute__((format(printf, 4, 5)));
+
 /* A value's inside, as it stands (any text that is only copied). Empty for no string. */
 static inline struct str ask_text(const struct json_value *value)
 {
@@ -218,11 +225,15 @@ struct str ask_escape(struct str plain, struct arena *a);
 /* Unescape; points to the text itself where there is nothing to do. */
 struct str ask_unescape(struct str escaped, struct arena *a);
 
+/* Does the model's name, behind any "provider/", begin so? */
+bool ask_model_starts(struct str model, struct str prefix);
+
 /* The member of others with that name, or NULL. */
 const struct ask_member *ask_member_find(const struct ask *ask, struct str key);
-/* The first of others that is NEEDED and not among `known` (count names), or NULL. */
-const struct ask_member *ask_member_needed(const struct ask *ask, const struct str *known,
-                                           size_t count);
+/* Refuse (ERR_UNSUPPORTED) the first of others that is NEEDED and not among `known` (count names).
+ * target: whom to name, "Anthropic's messages". */
+MUST_CHECK enum err ask_members_check(const struct ask *ask, const struct str *known, size_t count,
+                                      const char *target, struct openai_problem *ret_problem);
 
 /* A call's arguments where an API wants an object: as they are if they are one, "{}" if there are
  * none, and {"raw_arguments": "…"} with the text of what is neither (models do write broken JSON,

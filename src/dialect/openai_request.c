@@ -1,6 +1,6 @@
 #include "base/assert.h"
 #include "codec/json_write.h"
-#include "dialect/openai_chat.h"
+#include "dialect/chat_int.h"
 
 /* What the estimate of a prompt's tokens adds for a message, and for an image, sound or file. */
 enum { MESSAGE_TOKENS = 4, MEDIA_TOKENS = 1024, BYTES_PER_TOKEN = 4 };
@@ -10,13 +10,7 @@ enum { MESSAGE_TOKENS = 4, MEDIA_TOKENS = 1024, BYTES_PER_TOKEN = 4 };
 
 /* ---- Estimating the prompt ---- */
 
-struct prompt_size {
-    uint64_t text_bytes;
-    uint64_t messages;
-    uint64_t media;
-};
-
-static void count_value(struct prompt_size *size, const struct json_value *value)
+void chat_count_value(struct prompt_size *size, const struct json_value *value)
 {
     if (value->kind == JSON_STRING)
         size->text_bytes += json_text_len(value);
@@ -33,7 +27,7 @@ static void count_part(struct json_reader *r, struct prompt_size *size)
     while (json_next_member(r, &key)) {
         if (json_eq(&key, STR("text")) || json_eq(&key, STR("refusal"))) {
             struct json_value text = json_take(r);
-            count_value(size, &text);
+            chat_count_value(size, &text);
         } else if (json_eq(&key, STR("image_url")) || json_eq(&key, STR("input_audio")) ||
                    json_eq(&key, STR("file")) || json_eq(&key, STR("video_url"))) {
             size->media++;
@@ -53,7 +47,7 @@ static void count_message(struct json_reader *r, struct prompt_size *size)
                 count_part(r, size);
         } else if (!json_eq(&key, STR("role"))) {
             struct json_value value = json_take(r);
-            count_value(size, &value);
+            chat_count_value(size, &value);
         }
     }
 }
@@ -66,15 +60,7 @@ static int64_t prompt_tokens(const struct prompt_size *size)
 
 /* ---- Reading ---- */
 
-struct request_reading {
-    struct json_reader r;
-    struct chat_request request;
-    struct prompt_size size;
-    size_t models;      /* members named so */
-    size_t model_at[2]; /* where the first two stand: byte offsets */
-};
-
-static void read_model(struct request_reading *x)
+void chat_reading_model(struct request_reading *x)
 {
     struct json_value value = json_take(&x->r);
     if (x->models < 2 && value.kind != JSON_NONE)
@@ -113,7 +99,7 @@ static void read_stream_options(struct request_reading *x)
 }
 
 /* A count of tokens or choices: what is no whole positive number is 0. */
-static int64_t read_limit(struct request_reading *x)
+int64_t chat_reading_limit(struct request_reading *x)
 {
     struct json_value value = json_take(&x->r);
     int64_t number = 0;
@@ -129,7 +115,7 @@ static void read_member(struct request_reading *x, const struct json_value *key,
 {
     struct chat_request *q = &x->request;
     if (json_eq(key, STR("model"))) {
-        read_model(x);
+        chat_reading_model(x);
     } else if (json_eq(key, STR("messages"))) {
         read_messages(x);
     } else if (json_eq(key, STR("stream"))) {
@@ -137,10 +123,10 @@ static void read_member(struct request_reading *x, const struct json_value *key,
     } else if (json_eq(key, STR("stream_options"))) {
         read_stream_options(x);
     } else if (json_eq(key, STR("max_tokens")) || json_eq(key, STR("max_completion_tokens"))) {
-        int64_t limit = read_limit(x);
+        int64_t limit = chat_reading_limit(x);
         q->max_tokens = limit > q->max_tokens ? limit : q->max_tokens;
     } else if (json_eq(key, STR("n"))) {
-        int64_t n = read_limit(x);
+        int64_t n = chat_reading_limit(x);
         q->n = n > 0 ? n : 1;
     } else if (json_eq(key, STR("user"))) {
         struct json_value user = json_take(&x->r);
@@ -151,7 +137,7 @@ static void read_member(struct request_reading *x, const struct json_value *key,
                json_eq(key, STR("input")) || json_eq(key, STR("tools")) ||
                json_eq(key, STR("functions")) || json_eq(key, STR("response_format"))) {
         struct json_value value = json_take(&x->r);
-        count_value(&x->size, &value);
+        chat_count_value(&x->size, &value);
     }
 }
 
@@ -220,6 +206,19 @@ static enum err check_model(const struct request_reading *x, struct openai_probl
     return ERR_INVALID;
 }
 
+enum err chat_reading_finish(struct request_reading *x, enum json_kind kind, struct arena *a,
+                             struct openai_problem *ret_problem)
+{
+    if (!json_finish(&x->r))
+        return refuse_text(&x->r, ret_problem);
+    if (kind != JSON_OBJECT)
+        return refuse_kind(kind, ret_problem);
+    x->request.model = json_text(&x->request.model_value, a);
+    TRY(check_model(x, ret_problem));
+    x->request.prompt_tokens = prompt_tokens(&x->size);
+    return ERR_OK;
+}
+
 enum err openai_chat_read_request(struct str body, unsigned max_depth, struct arena *a,
                                   struct chat_request *ret_request,
                                   struct openai_problem *ret_problem)
@@ -231,13 +230,7 @@ enum err openai_chat_read_request(struct str body, unsigned max_depth, struct ar
     if (json_enter(&x.r, JSON_OBJECT))
         while (json_next_member(&x.r, &key))
             read_member(&x, &key, a);
-    if (!json_finish(&x.r))
-        return refuse_text(&x.r, ret_problem);
-    if (kind != JSON_OBJECT)
-        return refuse_kind(kind, ret_problem);
-    x.request.model = json_text(&x.request.model_value, a);
-    TRY(check_model(&x, ret_problem));
-    x.request.prompt_tokens = prompt_tokens(&x.size);
+    TRY(chat_reading_finish(&x, kind, a, ret_problem));
     x.request.usage_asked = x.request.stream && x.request.include_usage.kind == JSON_TRUE;
     *ret_request = x.request;
     return ERR_OK;

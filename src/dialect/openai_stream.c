@@ -1,19 +1,9 @@
 /* The watcher of a streamed answer; see openai_chat.h. One pass over each event: what a chunk says
  * is added to the collected answer while it is validated. */
 #include "base/mem.h"
-#include "dialect/collect.h"
-#include "dialect/openai_chat.h"
-
-/* A usage object above this is normalised but not kept as it came. */
-enum { USAGE_BYTES_MAX = 64 << 10 };
+#include "dialect/chat_int.h"
 
 _Static_assert(CHAT_STREAM_PARTS_MAX == COLLECT_CHILDREN_MAX, "one limit, said in two headers");
-
-struct chat_collect {
-    struct collect collect;
-    struct buf usage;
-    bool has_choices;
-};
 
 /* One event while it is read. */
 struct event_reading {
@@ -30,7 +20,7 @@ void openai_chat_stream_init(struct chat_stream *s, bool hide_usage, size_t max_
 {
     struct chat_collect *collect = NEW(struct chat_collect);
     collect_init(&collect->collect, max_bytes);
-    buf_init(&collect->usage, USAGE_BYTES_MAX);
+    buf_init(&collect->usage, CHAT_USAGE_BYTES_MAX);
     *s = (struct chat_stream){.hide_usage = hide_usage, .max_depth = max_depth, .collect = collect};
 }
 

@@ -48,6 +48,7 @@ static const struct field input_fields[] = {
 
 static const struct field output_fields[] = {
     FIELD("reasoning_tokens", reasoning),
+    FIELD("thinking_tokens", reasoning),
     FIELD("audio_tokens", audio_out),
     FIELD_END,
 };
