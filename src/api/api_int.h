@@ -7,7 +7,7 @@
 #include "api/api.h"
 #include "call/gateway.h"
 #include "codec/json_write.h"
-#include "dialect/openai_error.h"
+#include "dialect/dialect.h"
 #include "model/local/local.h"
 
 struct api {
@@ -47,7 +47,10 @@ struct api_route {
 /* ---- respond.c ---- */
 
 void api_json(struct http_exchange *x, int status, struct str body);
-/* An error in OpenAI's form. type and code by err where NULL. */
+/* The language of a client, for what is said before its request is a call: Anthropic's under
+ * /v1/messages and for who names a version of its API, else OpenAI's. */
+const struct dialect *api_dialect(const struct http_exchange *x);
+/* An error in the client's form, of at most 500 bytes; type and code by err. */
 void api_error(struct http_exchange *x, int status, enum err err, const char *param,
                const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* A query parameter, decoded into the exchange's arena; STR_NONE when absent. */
@@ -72,8 +75,10 @@ void api_completions(struct api_request *r);
 void api_embeddings(struct api_request *r);
 void api_rerank(struct api_request *r);
 void api_tokenize(struct api_request *r);
-void api_openai_models(struct api_request *r);
-void api_openai_model(struct api_request *r);
+void api_messages(struct api_request *r);
+void api_count_tokens(struct api_request *r);
+void api_models(struct api_request *r);
+void api_model(struct api_request *r);
 void api_calls(struct api_request *r);
 void api_call(struct api_request *r);
 void api_blob(struct api_request *r);

@@ -7,19 +7,28 @@ void api_json(struct http_exchange *x, int status, struct str body)
     http_respond(x, status, STR("application/json"), body);
 }
 
+const struct dialect *api_dialect(const struct http_exchange *x)
+{
+    bool anthropic = str_starts(x->path, STR("/v1/messages")) ||
+                     http_headers_get(&x->headers, STR("anthropic-version")).ptr;
+    return anthropic ? &dialect_anthropic : &dialect_openai;
+}
+
 void api_error(struct http_exchange *x, int status, enum err err, const char *param,
                const char *format, ...)
 {
     struct buf message BUF_AUTO;
     struct buf body BUF_AUTO;
+    struct openai_problem problem;
     va_list args;
     buf_init(&message, 2048);
     buf_init(&body, 16384);
     va_start(args, format);
     buf_vprintf(&message, format, args);
     va_end(args);
-    openai_error_write(&body, buf_str(&message), str_from_c(openai_error_type(err)),
-                       str_from_c(param), str_from_c(openai_error_code(err)));
+    openai_problem_set(&problem, openai_error_type(err), param, openai_error_code(err), "%.*s",
+                       STR_ARG(buf_str(&message)));
+    api_dialect(x)->write_error(&body, status, &problem);
     api_json(x, status, buf_str(&body));
 }
 

@@ -9,8 +9,10 @@ static const struct api_route routes[] = {
     {STR_INIT("POST"), STR_INIT("/v1/embeddings"), API_KEY, api_embeddings},
     {STR_INIT("POST"), STR_INIT("/v1/rerank"), API_KEY, api_rerank},
     {STR_INIT("POST"), STR_INIT("/api/v1/tokenize"), API_KEY, api_tokenize},
-    {STR_INIT("GET"), STR_INIT("/v1/models"), API_KEY, api_openai_models},
-    {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_openai_model},
+    {STR_INIT("POST"), STR_INIT("/v1/messages"), API_KEY, api_messages},
+    {STR_INIT("POST"), STR_INIT("/v1/messages/count_tokens"), API_KEY, api_count_tokens},
+    {STR_INIT("GET"), STR_INIT("/v1/models"), API_KEY, api_models},
+    {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_model},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls/*"), API_KEY, api_call},
     {STR_INIT("GET"), STR_INIT("/api/v1/blobs/*"), API_ADMIN, api_blob},
@@ -42,13 +44,12 @@ static bool path_matches(const struct api_route *route, struct str path, struct 
 static void refuse_method(struct http_exchange *x, const char *allowed)
 {
     struct buf body BUF_AUTO;
-    struct buf message BUF_AUTO;
+    struct openai_problem problem;
     buf_init(&body, 4096);
-    buf_init(&message, 1024);
-    buf_printf(&message, "%.*s is not offered at %.*s; use %s", STR_ARG(str_take(x->method, 16)),
-               STR_ARG(str_take(x->path, 200)), allowed);
-    openai_error_write(&body, buf_str(&message), STR("invalid_request_error"), STR_NONE,
-                       STR("method_not_allowed"));
+    openai_problem_set(&problem, "invalid_request_error", NULL, "method_not_allowed",
+                       "%.*s is not offered at %.*s; use %s", STR_ARG(str_take(x->method, 16)),
+                       STR_ARG(str_take(x->path, 200)), allowed);
+    api_dialect(x)->write_error(&body, 405, &problem);
     struct http_header headers[] = {HTTP_HEADER("content-type", STR("application/json")),
                                     HTTP_HEADER("allow", str_from_c(allowed))};
     http_respond_with(x, 405, headers, 2, buf_str(&body));
@@ -70,7 +71,8 @@ static const struct api_route *find_route(struct http_exchange *x, struct str *r
         refuse_method(x, other->method.ptr);
     else
         api_error(x, 404, ERR_NOT_FOUND, NULL,
-                  "nothing is served at %.*s: chat is POST /v1/chat/completions, the native API "
+                  "nothing is served at %.*s: chat is POST /v1/chat/completions or /v1/messages, "
+                  "the native API "
                   "is described by GET /api/v1/openapi.json",
                   STR_ARG(str_take(x->path, 200)));
     return NULL;
@@ -89,11 +91,13 @@ static struct str presented_key(const struct http_exchange *x)
 static void refuse_stranger(struct http_exchange *x, bool presented)
 {
     struct buf body BUF_AUTO;
+    struct openai_problem problem;
     buf_init(&body, 4096);
-    openai_error_write(&body,
-                       presented ? STR("the key is not valid; see `weir serve --help` on keys")
-                                 : STR("no key: send it as 'Authorization: Bearer KEY'"),
-                       STR("invalid_request_error"), STR_NONE, STR("invalid_api_key"));
+    openai_problem_set(&problem, "invalid_request_error", NULL, "invalid_api_key", "%s",
+                       presented
+                           ? "the key is not valid; see `weir serve --help` on keys"
+                           : "no key: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
+    api_dialect(x)->write_error(&body, 401, &problem);
     struct http_header headers[] = {HTTP_HEADER("content-type", STR("application/json")),
                                     HTTP_HEADER("www-authenticate", STR("Bearer"))};
     http_respond_with(x, 401, headers, 2, buf_str(&body));

@@ -48,23 +48,41 @@ static size_t able_targets(const struct call *c)
 }
 
 /* The target of the n-th attempt: round and round over those that can do what is asked. */
-static const struct config_target *target_of(const struct call *c, size_t n)
+static size_t target_of(const struct call *c, size_t n)
 {
-    size_t all = config_route_count(&c->route), i = 0;
-    for (n %= able_targets(c);; i = (i + 1) % all)
+    size_t i = 0;
+    for (n %= able_targets(c);; i++)
         if (call_target_is_able(c, i) && n-- == 0)
-            return config_route_target(&c->route, i);
+            return i;
+}
+
+/* The next target, with its request made. NULL: none can do what is asked. */
+static const struct config_target *choose(struct call *c)
+{
+    while (able_targets(c)) {
+        size_t i = target_of(c, c->attempt_count);
+        const struct config_target *target = config_route_target(&c->route, i);
+        if (call_outgoing_prepare(c, target) == ERR_OK)
+            return target;
+        c->unable |= UINT32_C(1) << i;
+    }
+    return NULL;
 }
 
 void call_attempt_next(struct call *c)
 {
-    size_t n = c->attempt_count++;
-    const struct config_target *target = target_of(c, n);
-    struct call_attempt *a = &c->attempts[n];
+    const struct config_target *target = choose(c);
+    if (!target) {
+        ASSERT(c->attempt_count == 0); /* who was asked once is able */
+        call_finish_problem(c, CALL_REFUSED, 400);
+        return;
+    }
+    struct model_target driver = loop_settings_target(c->settings, target);
+    struct call_attempt *a = &c->attempts[c->attempt_count++];
     *a = (struct call_attempt){.target = target, .retry_after_ms = -1};
     a->timing.started_us = os_now_us();
     counter_add(&c->gl->counters.attempts, 1);
-    enum err err = call_outgoing_start(c, target, &events);
+    enum err err = model_start(&driver, &c->outgoing, &events, c, &c->use);
     if (err == ERR_OK)
         return;
     a->timing.end_us = os_now_us();

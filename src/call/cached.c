@@ -245,7 +245,9 @@ static bool is_worth_keeping(const struct call *c)
     if (!c->whole || c->status != 200)
         return false;
     if (c->streaming)
-        return !c->stream.truncated && !c->stream.malformed && c->response.len;
+        return !call_answer_is_cut(c) && !c->stream.malformed && c->response.len;
+    if (call_is_translated(c))
+        return !call_answer_is_cut(c);
     return c->answer_read && c->answer.len == c->answer_bytes;
 }
 

@@ -53,11 +53,10 @@ static void on_done(struct http_exchange *x)
     struct call *c = x->user;
     ASSERT(c->phase == CALL_FINISHED && c->use == NULL);
     counter_add(&c->gl->counters.open_calls, (uint64_t)-1);
-    if (c->streaming) {
-        sse_parser_release(&c->events);
-        openai_chat_stream_release(&c->stream);
-    }
     call_cache_done(c);
+    call_relay_release_watch(c);
+    call_translate_reset(c);
+    buf_release(&c->written);
     buf_release(&c->answer);
     buf_release(&c->held);
     buf_release(&c->response);
@@ -132,6 +131,8 @@ static int64_t tokens_wanted(const struct call *c)
     int64_t output = r->max_tokens ? r->max_tokens : TOKENS_WITHOUT_MAXIMUM;
     int64_t all = 0;
     int64_t total = 0;
+    if (!c->endpoint->uses_tokens)
+        return 0;
     if (!c->endpoint->generates)
         return r->prompt_tokens;
     if (__builtin_mul_overflow(output, r->n, &all) ||
@@ -179,14 +180,26 @@ static bool room_for_record(struct call *c)
 static bool read_request(struct call *c)
 {
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
-    if (openai_chat_read_request(c->x->body, nesting, c->x->arena, &c->request, &c->problem) ==
-        ERR_OK) {
+    if (c->endpoint->dialect->watch->read_request(c->x->body, nesting, c->x->arena, &c->request,
+                                                  &c->problem) == ERR_OK) {
         c->request_read = true;
         c->request.stream &= c->endpoint->generates;
         return true;
     }
     call_finish_problem(c, CALL_REFUSED, 400);
     return false;
+}
+
+/* Tokens counted where no target counts them: an estimate, as that of the limits. */
+static void answer_count(struct call *c)
+{
+    struct arena *a = c->x->arena;
+    c->head = ARENA_ARRAY(a, struct http_header, 2);
+    c->head[c->head_count++] = HTTP_HEADER("content-type", STR("application/json"));
+    c->head[c->head_count++] = HTTP_HEADER("x-weir-call-id", str_of(c->id, TRACE_ID_HEX));
+    buf_printf(&c->answer, "{\"input_tokens\":%lld}", (long long)c->request.prompt_tokens);
+    c->whole = true;
+    call_finish(c, CALL_OK, 200);
 }
 
 static void admit(struct call *c)
@@ -202,7 +215,9 @@ static void admit(struct call *c)
         loop_timer_start(c->gl->loop, &c->deadline_timer, (uint64_t)c->route.deadline_ms);
     }
     call_ping_start(c);
-    if (!call_cache_serve(c))
+    if (c->endpoint->id == CALL_COUNT_TOKENS && !call_some_target_is_able(c))
+        answer_count(c);
+    else if (!call_cache_serve(c))
         call_attempt_next(c);
 }
 
@@ -215,6 +230,7 @@ void call_start(struct loop_settings *settings, const struct key *key, struct st
     c->key = key;
     c->presented = presented;
     c->endpoint = endpoint;
+    c->spoken = endpoint->dialect;
     c->x = x;
     c->wall_us = os_wall_us() - (int64_t)(os_now_us() - x->start_us);
     c->retry_after_ms = -1;
@@ -224,6 +240,7 @@ void call_start(struct loop_settings *settings, const struct key *key, struct st
     buf_init(&c->answer, CALL_KEPT_BYTES_MAX);
     buf_init(&c->held, CALL_KEPT_BYTES_MAX);
     buf_init(&c->response, CALL_KEPT_BYTES_MAX);
+    call_outgoing_init(c);
     loop_timer_init(&c->deadline_timer, on_deadline, c);
     x->user = c;
     x->on_gone = on_gone;

@@ -7,7 +7,7 @@
 #include "call/trace.h"
 #include "codec/json_write.h"
 #include "codec/usage.h"
-#include "dialect/openai_chat.h"
+#include "dialect/dialect.h"
 #include "net/sse.h"
 
 enum call_outcome { CALL_OK, CALL_ERROR, CALL_CANCELLED, CALL_REFUSED };
@@ -20,6 +20,15 @@ struct call_attempt {
     struct openai_problem why; /* what the target, or the network, said */
     struct model_timing timing;
     int64_t retry_after_ms; /* -1: none */
+};
+
+/* A translation of the answer under way; see translate.c. */
+struct call_translation {
+    struct answer_options options;
+    struct answer_reader *reader; /* NULL: the target's answer is no stream */
+    struct answer_writer *writer; /* NULL: the client's is none */
+    struct answer answer;         /* what came, for the record, or to be given whole */
+    bool begun;
 };
 
 /* What to do with the answer's bytes. */
@@ -53,8 +62,13 @@ struct call {
     struct call_attempt *attempts;
     size_t attempt_count;
     struct model_use *use;
+    const struct dialect *spoken; /* with its target; another than the client's: translated */
     struct model_request outgoing;
+    struct http_header let_through[MODEL_HEADERS_MAX];
     struct chat_body body;
+    struct ask *ask;      /* the request, once a target needs it translated */
+    struct ask_plan plan; /* of the body written */
+    struct buf written;   /* a translated body */
     char traceparent[TRACEPARENT_BYTES + 1];
     struct loop_timer retry_timer;
     struct loop_timer deadline_timer;
@@ -70,8 +84,11 @@ struct call {
     uint64_t lost_bytes;   /* that came of one piece which broke off: paid for, not passed on */
     struct buf held;       /* STREAMING: events not passed on yet */
     struct sse_parser events;
-    struct chat_stream stream;
-    bool streaming; /* events and stream are in use */
+    bool parsing;              /* events is in use */
+    struct chat_stream stream; /* watched; of a translated stream only error, failed, done */
+    bool watching;             /* stream is in use */
+    struct call_translation translation;
+    bool streaming; /* the client gets events */
     bool content;   /* the first content byte has come */
     bool head_sent;
     bool paused;
@@ -116,16 +133,44 @@ void call_attempt_failed(struct call *c, enum err kind, const char *error);
 
 /* ---- outgoing.c ---- */
 
-/* Find out which targets of the route cannot do what is asked. False after refusing the call,
- * because none can. */
+/* Find out which targets of the route have not what is asked for. False after refusing the call,
+ * because none has. */
 bool call_outgoing_admit(struct call *c);
 static inline bool call_target_is_able(const struct call *c, size_t i)
 {
     return !(c->unable >> i & 1);
 }
-/* Start the use of a target that is able. */
-enum err call_outgoing_start(struct call *c, const struct config_target *target,
-                             const struct model_events *events);
+static inline bool call_some_target_is_able(const struct call *c)
+{
+    return (size_t)__builtin_popcount(c->unable) < config_route_count(&c->route);
+}
+void call_outgoing_init(struct call *c);
+/* Make c->outgoing for a target. An error (ERR_UNSUPPORTED, ERR_INVALID, ERR_TOO_LARGE): it cannot
+ * do what is asked, and c->problem says why. */
+MUST_CHECK enum err call_outgoing_prepare(struct call *c, const struct config_target *target);
+static inline bool call_is_translated(const struct call *c)
+{
+    return c->spoken != c->endpoint->dialect;
+}
+
+/* Of a collected answer something was left out, because it is too large. */
+static inline bool call_answer_is_cut(const struct call *c)
+{
+    return c->stream.truncated || c->translation.answer.truncated;
+}
+
+/* ---- translate.c ---- */
+
+/* The head of a good answer came; events: it is a stream. */
+void call_translate_begin(struct call *c, bool events);
+void call_translate_event(struct call *c, const struct sse_event *event);
+/* The target's stream came to its end. */
+void call_translate_stream_end(struct call *c);
+/* The whole body, c->answer, becomes what the client gets. False: it is no answer. */
+bool call_translate_whole(struct call *c);
+/* Write what came as a whole answer in the client's language. */
+void call_translate_write(const struct call *c, struct buf *out);
+void call_translate_reset(struct call *c);
 
 /* ---- relay.c ---- */
 
@@ -137,6 +182,13 @@ void call_relay_fail(struct call *c, enum err error, enum model_phase phase, str
 void call_ping_start(struct call *c);
 /* Forget what an attempt brought. */
 void call_relay_reset(struct call *c);
+/* Give back what watching an answer took. */
+void call_relay_release_watch(struct call *c);
+/* The first content has come: no other attempt from here on. */
+void call_relay_content(struct call *c);
+/* The stream's last event is about to be held: pass on what stands before it, and do not wait for
+ * the end of the body for long. */
+void call_relay_last(struct call *c);
 void call_relay_drain(struct call *c);
 /* The record is written (or was not to be): give the client the rest, and end the exchange. */
 void call_relay_release(struct call *c);

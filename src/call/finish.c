@@ -12,7 +12,7 @@
 
 /* ---- What the client is told ---- */
 
-static void answer_json(struct call *c, const struct openai_problem *problem)
+static void answer_json(struct call *c, int status, const struct openai_problem *problem)
 {
     struct arena *a = c->x->arena;
     struct http_header *head = ARENA_ARRAY(a, struct http_header, c->head_count + 5);
@@ -30,7 +30,7 @@ static void answer_json(struct call *c, const struct openai_problem *problem)
     c->head_count = n;
     buf_reset(&c->answer);
     c->answer_bytes = 0; /* nothing of the target's is left in it */
-    openai_problem_write(&c->answer, problem);
+    c->endpoint->dialect->write_error(&c->answer, status, problem);
 }
 
 static void add_retry_after(struct call *c)
@@ -49,7 +49,7 @@ static void add_retry_after(struct call *c)
 
 void call_finish_problem(struct call *c, enum call_outcome outcome, int status)
 {
-    answer_json(c, &c->problem);
+    answer_json(c, status, &c->problem);
     add_retry_after(c);
     call_finish(c, outcome, status);
 }
@@ -72,8 +72,9 @@ static void pass_error_on(struct call *c)
 {
     struct json_value value;
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
-    if (json_validate(buf_str(&c->answer), nesting, &value) != ERR_OK || value.kind != JSON_OBJECT)
-        answer_json(c, &c->problem);
+    if (call_is_translated(c) || json_validate(buf_str(&c->answer), nesting, &value) != ERR_OK ||
+        value.kind != JSON_OBJECT)
+        answer_json(c, c->status, &c->problem);
     blot_out_secrets(c);
     add_retry_after(c);
 }
@@ -82,7 +83,7 @@ static void pass_error_on(struct call *c)
 static void fail_under_200(struct call *c)
 {
     buf_reset(&c->held);
-    openai_error_event_write(&c->held, &c->problem);
+    c->endpoint->dialect->write_error_event(&c->held, c->status, &c->problem);
     c->status = 200;
 }
 
@@ -91,9 +92,13 @@ static void fail_under_200(struct call *c)
 static void take_usage(struct call *c, bool answered)
 {
     uint64_t output_bytes = 0;
-    if (call_cache_usage(c))
+    if (!c->endpoint->uses_tokens || call_cache_usage(c))
         return;
-    if (c->streaming) {
+    if (c->translation.begun) {
+        c->usage = c->translation.answer.usage;
+        c->usage_raw = buf_str(&c->translation.answer.usage_raw);
+        output_bytes = c->translation.answer.output_bytes;
+    } else if (c->streaming) {
         c->usage = c->stream.usage;
         c->usage_raw = c->stream.usage_raw;
         output_bytes = c->stream.output_bytes;
@@ -109,7 +114,7 @@ static void take_usage(struct call *c, bool answered)
     if (c->usage.source == USAGE_NONE && answered) {
         c->usage.source = USAGE_COUNTED;
         c->usage.input = c->request.prompt_tokens;
-        c->usage.output = (int64_t)((output_bytes + 3) / 4);
+        c->usage.output = c->endpoint->generates ? (int64_t)((output_bytes + 3) / 4) : 0;
     }
 }
 
@@ -154,7 +159,7 @@ static void unrecorded(struct call *c)
     openai_problem_set(&c->problem, "api_error", NULL, "log_failed",
                        "the call's record could not be written: %s", err_text(c->append.error));
     c->status = err_http_status(c->append.error);
-    answer_json(c, &c->problem);
+    answer_json(c, c->status, &c->problem);
     http_respond_with(c->x, c->status, c->head, c->head_count, buf_str(&c->answer));
 }
 
@@ -339,8 +344,10 @@ void call_finish(struct call *c, enum call_outcome outcome, int status)
     if (c->pinged && !c->content && outcome == CALL_ERROR)
         fail_under_200(c);
     settle(c);
-    if (c->streaming)
-        openai_chat_stream_answer(&c->stream, &c->response);
+    if (c->watching)
+        c->spoken->watch->stream_answer(&c->stream, &c->response);
+    else if (c->streaming)
+        call_translate_write(c, &c->response);
     call_cache_finish(c);
     if (c->gone && outcome == CALL_OK)
         leave_behind(c);

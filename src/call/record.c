@@ -170,7 +170,7 @@ static void write_body(struct json_writer *w, const struct call *c, struct str k
 static void write_bodies(struct json_writer *w, const struct call *c)
 {
     struct str answer = c->streaming ? buf_str(&c->response) : buf_str(&c->answer);
-    bool complete = c->outcome == CALL_OK ? c->whole && !(c->streaming && c->stream.truncated)
+    bool complete = c->outcome == CALL_OK ? c->whole && !call_answer_is_cut(c)
                                           : !c->content && c->outcome != CALL_CANCELLED;
     write_body(w, c, STR("request"), c->x->body, c->request_blob, c->request_read);
     write_body(w, c, STR("response"), answer, c->response_blob, c->streaming);

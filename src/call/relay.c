@@ -9,7 +9,9 @@
 #include "call/call_int.h"
 #include "os/clock.h"
 
-enum { TAIL_MS = 250 /* for the end of a body after [DONE] */ };
+enum { TAIL_MS = 250 /* for the end of a body after its last event */ };
+
+#define EVENT_STREAM "text/event-stream; charset=utf-8"
 
 /* ---- Head ---- */
 
@@ -38,31 +40,46 @@ static void keep_headers(struct call *c, const struct model_head *head)
     size_t count = head->headers ? head->headers->count : 1;
     c->head = ARENA_ARRAY(a, struct http_header, count + 3);
     c->head_count = 0;
+    bool translated = call_is_translated(c);
     if (head->headers) {
         size_t forwardable = http_headers_forwardable(head->headers, c->head);
         for (size_t i = 0; i < forwardable; i++) {
             struct http_header h = c->head[i];
-            if (passes_on(&h))
+            if (passes_on(&h) && !(translated && str_starts_nocase(h.name, STR("content-"))))
                 add_header(c, arena_str(a, h.name), arena_str(a, h.value));
         }
-    } else if (head->content_type.len) {
+    } else if (head->content_type.len && !translated) {
         add_header(c, STR("content-type"), arena_str(a, head->content_type));
     }
+    if (translated)
+        add_header(c, STR("content-type"),
+                   c->request.stream ? STR(EVENT_STREAM) : STR("application/json"));
     add_own_headers(c);
 }
 
 static void stream_begin(struct call *c)
 {
     const struct config_limits *limits = &c->settings->shared->config->limits;
-    if (c->streaming) {
-        openai_chat_stream_reset(&c->stream);
-        sse_parser_release(&c->events);
-    } else {
-        openai_chat_stream_init(&c->stream, c->body.adds_usage, CALL_KEPT_BYTES_MAX,
-                                (unsigned)limits->nesting);
-    }
     sse_parser_init(&c->events, (size_t)limits->event_bytes);
+    c->parsing = true;
+    if (call_is_translated(c))
+        return;
+    c->spoken->watch->stream_init(&c->stream, c->body.adds_usage, CALL_KEPT_BYTES_MAX,
+                                  (unsigned)limits->nesting);
+    c->watching = true;
     c->streaming = true;
+}
+
+void call_relay_release_watch(struct call *c)
+{
+    if (c->parsing)
+        sse_parser_release(&c->events);
+    if (c->watching)
+        c->spoken->watch->stream_release(&c->stream);
+    c->stream = (struct chat_stream){0};
+    c->parsing = false;
+    c->watching = false;
+    c->streaming = false;
 }
 
 void call_relay_head(struct call *c, const struct model_head *head)
@@ -74,12 +91,12 @@ void call_relay_head(struct call *c, const struct model_head *head)
         return;
     }
     c->status = head->status;
-    if (str_starts_nocase(head->content_type, STR("text/event-stream"))) {
-        c->phase = CALL_STREAMING;
+    bool events = str_starts_nocase(head->content_type, STR("text/event-stream"));
+    c->phase = events ? CALL_STREAMING : CALL_WHOLE;
+    if (call_is_translated(c))
+        call_translate_begin(c, events);
+    if (events)
         stream_begin(c);
-    } else {
-        c->phase = CALL_WHOLE;
-    }
 }
 
 void call_relay_reset(struct call *c)
@@ -89,8 +106,8 @@ void call_relay_reset(struct call *c)
     buf_reset(&c->held);
     c->answer_bytes = 0;
     c->head_count = 0;
-    if (c->streaming)
-        openai_chat_stream_reset(&c->stream);
+    call_translate_reset(c);
+    call_relay_release_watch(c);
 }
 
 /* ---- Passing on ---- */
@@ -104,7 +121,7 @@ static void on_ping(void *arg)
         return;
     if (!c->head_sent) {
         struct http_header head[] = {
-            HTTP_HEADER("content-type", STR("text/event-stream; charset=utf-8")),
+            HTTP_HEADER("content-type", STR(EVENT_STREAM)),
             HTTP_HEADER("x-weir-call-id", str_of(c->id, TRACE_ID_HEX)),
         };
         c->head_sent = true;
@@ -112,7 +129,7 @@ static void on_ping(void *arg)
         c->status = 200;
         http_respond_head(c->x, 200, head, sizeof head / sizeof head[0], HTTP_CHUNKED);
     }
-    http_respond_body(c->x, STR(": ping\n\n"));
+    http_respond_body(c->x, c->endpoint->ping);
     call_ping_start(c);
 }
 
@@ -125,8 +142,7 @@ void call_ping_start(struct call *c)
     loop_timer_start(c->gl->loop, &c->ping_timer, (uint64_t)ping_ms);
 }
 
-/* The first content byte: from here on there is no other attempt. */
-static void content_begins(struct call *c)
+void call_relay_content(struct call *c)
 {
     if (c->content)
         return;
@@ -174,7 +190,11 @@ static void keep(struct call *c, struct str bytes)
 
 static void whole_body(struct call *c, struct str bytes)
 {
-    content_begins(c);
+    if (call_is_translated(c)) {
+        keep(c, bytes);
+        return;
+    }
+    call_relay_content(c);
     if (c->pinged || c->answer_bytes + bytes.len <= CALL_HELD_BYTES_MAX) {
         keep(c, bytes);
         return;
@@ -190,7 +210,7 @@ static void whole_body(struct call *c, struct str bytes)
 
 static void stream_end(struct call *c);
 
-/* [DONE] came and the body's end did not: the target just does not close it. */
+/* The last event came and the body's end did not: the target just does not close it. */
 static void on_tail(void *arg)
 {
     struct call *c = arg;
@@ -198,26 +218,37 @@ static void on_tail(void *arg)
     stream_end(c);
 }
 
-static void last_event(struct call *c, struct str raw)
+void call_relay_last(struct call *c)
 {
-    if (c->content)
+    if (c->phase != CALL_STREAMING)
+        return;
+    if (c->content && c->streaming)
         pass_held(c);
-    buf_append_str(&c->held, raw);
     loop_timer_init(&c->tail_timer, on_tail, c);
     loop_timer_start(c->gl->loop, &c->tail_timer, TAIL_MS);
 }
 
+static void last_event(struct call *c, struct str raw)
+{
+    call_relay_last(c);
+    buf_append_str(&c->held, raw);
+}
+
 static void take_event(struct call *c, const struct sse_event *event)
 {
+    if (call_is_translated(c)) {
+        call_translate_event(c, event);
+        return;
+    }
     if (c->stream.done)
         return;
     if (!event->has_data) {
         buf_append_str(&c->held, event->raw);
         return;
     }
-    struct chat_event seen = openai_chat_stream_feed(&c->stream, event->type, event->data);
+    struct chat_event seen = c->spoken->watch->stream_feed(&c->stream, event->type, event->data);
     if (seen.content || c->held.len > CALL_PRELUDE_BYTES_MAX)
-        content_begins(c);
+        call_relay_content(c);
     switch (seen.action) {
     case CHAT_EVENT_FORWARD: buf_append_str(&c->held, event->raw); break;
     case CHAT_EVENT_HIDE: break;
@@ -225,10 +256,15 @@ static void take_event(struct call *c, const struct sse_event *event)
     }
 }
 
-/* The answer breaks off after its beginning: say so inside the stream. */
-static void break_off(struct call *c)
+/* The answer breaks off after its beginning: say so inside the stream, or, where none of it has
+ * gone to the client yet, instead. status: what it would have been. */
+static void break_off(struct call *c, int status)
 {
-    openai_error_event_write(&c->held, &c->problem);
+    if (!c->streaming) {
+        call_finish_problem(c, CALL_ERROR, status);
+        return;
+    }
+    c->endpoint->dialect->write_error_event(&c->held, status, &c->problem);
     call_finish(c, CALL_ERROR, c->status);
 }
 
@@ -240,7 +276,7 @@ static void event_too_large(struct call *c)
                        "an event of the upstream's stream is larger than limits.event (%lld bytes)",
                        limit);
     if (c->content) {
-        break_off(c);
+        break_off(c, 502);
         return;
     }
     call_attempt_now(c)->why = c->problem;
@@ -258,7 +294,7 @@ static void stream_body(struct call *c, struct str bytes)
         event_too_large(c);
         return;
     }
-    if (c->content && !c->stream.done)
+    if (c->content && c->streaming && !c->stream.done)
         pass_held(c);
 }
 
@@ -278,7 +314,7 @@ void call_relay_body(struct call *c, struct str bytes)
 static void collected_end(struct call *c)
 {
     struct call_attempt *a = call_attempt_now(c);
-    openai_error_read(buf_str(&c->answer), a->status, &a->why);
+    c->spoken->read_error(buf_str(&c->answer), a->status, &a->why);
     call_attempt_failed(c, ERR_OK, "status");
 }
 
@@ -300,22 +336,55 @@ static void unreadable_end(struct call *c)
     call_finish(c, CALL_ERROR, c->status);
 }
 
+/* A translated answer is known to be one when it is whole. */
+static void whole_end_translated(struct call *c)
+{
+    struct call_attempt *a = call_attempt_now(c);
+    bool empty = c->answer_bytes == 0, cut = c->answer.len < c->answer_bytes;
+    bool answer = !empty && !cut && call_translate_whole(c);
+    if (answer && !c->stream.failed) {
+        c->whole = true;
+        call_finish(c, CALL_OK, c->status);
+        return;
+    }
+    a->why = c->stream.error;
+    if (!c->stream.failed)
+        openai_problem_set(&a->why, openai_error_type(ERR_PROTOCOL), NULL,
+                           openai_error_code(ERR_PROTOCOL), "the answer is %s",
+                           empty ? "empty"
+                           : cut ? "too large to be translated"
+                                 : "not one of its API");
+    const char *error = c->stream.failed ? "error_body" : empty ? "empty" : "protocol";
+    if (!c->content) {
+        call_attempt_failed(c, empty ? ERR_RESET : ERR_PROTOCOL, error);
+        return;
+    }
+    a->error = error;
+    c->problem = a->why;
+    break_off(c, 502);
+}
+
 /* An empty body is no answer; an error under a good status is one all the same. */
 static void whole_end(struct call *c)
 {
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
+    if (call_is_translated(c)) {
+        whole_end_translated(c);
+        return;
+    }
     if (!c->content) {
         call_attempt_failed(c, ERR_RESET, "empty");
         return;
     }
-    c->answer_read = openai_chat_read_answer(buf_str(&c->answer), nesting, &c->read) == ERR_OK;
+    c->answer_read =
+        c->spoken->watch->read_answer(buf_str(&c->answer), nesting, &c->read) == ERR_OK;
     if (is_unreadable(c)) {
         unreadable_end(c);
         return;
     }
     c->whole = true;
     if (c->answer_read && c->read.has_error) {
-        openai_error_read(buf_str(&c->answer), c->status, &c->problem);
+        c->spoken->read_error(buf_str(&c->answer), c->status, &c->problem);
         call_attempt_now(c)->why = c->problem;
         call_attempt_now(c)->error = "error_body";
         call_finish(c, CALL_ERROR, c->status);
@@ -343,10 +412,18 @@ static void finish_events(struct call *c)
         take_event(c, &event);
 }
 
+static bool stream_is_complete(struct call *c)
+{
+    if (!call_is_translated(c))
+        return c->spoken->watch->stream_complete(&c->stream);
+    call_translate_stream_end(c);
+    return c->content && c->translation.answer.whole;
+}
+
 static void stream_end(struct call *c)
 {
     finish_events(c);
-    if (openai_chat_stream_complete(&c->stream)) {
+    if (stream_is_complete(c)) {
         c->whole = true;
         call_finish(c, CALL_OK, c->status);
         return;
@@ -366,10 +443,10 @@ static void stream_end(struct call *c)
         return;
     }
     a->error = c->stream.failed ? "error_event" : "truncated";
-    if (c->stream.failed)
+    if (c->stream.failed && c->streaming)
         call_finish(c, CALL_ERROR, c->status); /* the client reads the target's own event */
     else
-        break_off(c);
+        break_off(c, 502);
 }
 
 void call_relay_end(struct call *c)
@@ -417,7 +494,8 @@ void call_relay_fail(struct call *c, enum err error, enum model_phase phase, str
     enum err kind = kind_of(error);
     struct call_attempt *a = call_attempt_now(c);
     loop_timer_stop(&c->tail_timer);
-    if (c->phase == CALL_STREAMING && c->stream.done) {
+    if (c->phase == CALL_STREAMING &&
+        (c->stream.done || (c->stream.failed && call_is_translated(c)))) {
         stream_end(c);
         return;
     }
@@ -436,7 +514,7 @@ void call_relay_fail(struct call *c, enum err error, enum model_phase phase, str
                        "'%.*s' broke off its answer: %s; call %s", STR_ARG(a->target->name),
                        err_text(kind), c->id);
     if (c->phase == CALL_STREAMING)
-        break_off(c);
+        break_off(c, call_status_of(kind));
     else if (c->head_sent)
         call_finish(c, CALL_ERROR, c->status); /* cut, see call_relay_release */
     else {

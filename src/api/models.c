@@ -1,68 +1,47 @@
-/* OpenAI's API: /v1. */
+/* GET /v1/models, as OpenAI's clients know it, and as Anthropic's do. */
 #include "api/api_int.h"
-#include "call/call.h"
+#include "codec/time.h"
 #include "model/local/local.h"
-
-static void start_call(struct api_request *r, enum call_endpoint_id endpoint)
-{
-    struct loop_settings *settings = r->settings;
-    struct str coding = http_headers_get(&r->x->headers, STR("content-encoding"));
-    if (coding.len && !str_eq_nocase(coding, STR("identity"))) {
-        api_error(r->x, 415, ERR_UNSUPPORTED, NULL,
-                  "the body is sent with Content-Encoding: %.*s; send it plain",
-                  STR_ARG(str_take(coding, 40)));
-        return;
-    }
-    r->settings = NULL; /* the call's now */
-    call_start(settings, r->key, r->presented, &call_endpoints[endpoint], r->x);
-}
-
-void api_chat_completions(struct api_request *r)
-{
-    start_call(r, CALL_CHAT);
-}
-
-void api_completions(struct api_request *r)
-{
-    start_call(r, CALL_COMPLETIONS);
-}
-
-void api_embeddings(struct api_request *r)
-{
-    start_call(r, CALL_EMBEDDINGS);
-}
-
-void api_rerank(struct api_request *r)
-{
-    start_call(r, CALL_RERANK);
-}
-
-void api_tokenize(struct api_request *r)
-{
-    start_call(r, CALL_TOKENIZE);
-}
-
-/* ---- Models ---- */
 
 /* A name that may be written in `model`, and who serves it. */
 struct model_visit {
     struct json_writer w;
     const struct key *key;
-    struct str only; /* empty: all */
-    bool found;
-    int64_t created;
+    struct str only;  /* empty: all */
+    bool anthropic;   /* the client's form */
+    struct str first; /* the first name written, and the last; in the arena */
+    struct str last;
+    struct arena *arena;
+    int64_t created; /* seconds since 1970 */
 };
+
+static void visit_init(struct model_visit *v, struct api_request *r, struct buf *body)
+{
+    *v = (struct model_visit){.key = r->key,
+                              .anthropic = api_dialect(r->x) == &dialect_anthropic,
+                              .arena = r->x->arena,
+                              .created = r->api->started_wall_us / 1000000};
+    json_writer_init(&v->w, body);
+}
 
 static void write_model(struct model_visit *v, struct str name, struct str owner)
 {
     if (!key_allows_model(v->key, name) || (v->only.len && !str_eq(name, v->only)))
         return;
-    v->found = true;
+    v->last = arena_str(v->arena, name);
+    v->first = v->first.len ? v->first : v->last;
     json_object_begin(&v->w);
     json_member_str(&v->w, STR("id"), name);
-    json_member_str(&v->w, STR("object"), STR("model"));
-    json_member_i64(&v->w, STR("created"), v->created);
-    json_member_str(&v->w, STR("owned_by"), owner);
+    if (v->anthropic) {
+        char time[TIME_TEXT_BYTES + 1];
+        json_member_str(&v->w, STR("type"), STR("model"));
+        json_member_str(&v->w, STR("display_name"), name);
+        json_member_str(&v->w, STR("created_at"), time_format(v->created * 1000000, time));
+    } else {
+        json_member_str(&v->w, STR("object"), STR("model"));
+        json_member_i64(&v->w, STR("created"), v->created);
+        json_member_str(&v->w, STR("owned_by"), owner);
+    }
     json_object_end(&v->w);
 }
 
@@ -100,35 +79,40 @@ static void visit_models(struct model_visit *v, struct api_request *r)
     visit_local(v, r);
 }
 
-void api_openai_models(struct api_request *r)
+void api_models(struct api_request *r)
 {
     struct buf body BUF_AUTO;
+    struct model_visit v;
     buf_init(&body, 4 << 20);
-    struct model_visit v = {.key = r->key, .created = r->api->started_wall_us / 1000000};
-    json_writer_init(&v.w, &body);
+    visit_init(&v, r, &body);
     json_object_begin(&v.w);
-    json_member_str(&v.w, STR("object"), STR("list"));
+    if (!v.anthropic)
+        json_member_str(&v.w, STR("object"), STR("list"));
     json_key(&v.w, STR("data"));
     json_array_begin(&v.w);
     visit_models(&v, r);
     json_array_end(&v.w);
+    if (v.anthropic) {
+        json_member_bool(&v.w, STR("has_more"), false);
+        json_member_str_or_null(&v.w, STR("first_id"), v.first);
+        json_member_str_or_null(&v.w, STR("last_id"), v.last);
+    }
     json_object_end(&v.w);
     api_json(r->x, 200, buf_str(&body));
 }
 
-void api_openai_model(struct api_request *r)
+void api_model(struct api_request *r)
 {
     struct buf body BUF_AUTO;
+    struct model_visit v;
     buf_init(&body, 65536);
-    struct str name = api_decode(r->x->arena, r->rest);
-    struct model_visit v = {
-        .key = r->key, .only = name, .created = r->api->started_wall_us / 1000000};
-    json_writer_init(&v.w, &body);
+    visit_init(&v, r, &body);
+    v.only = api_decode(r->x->arena, r->rest);
     visit_models(&v, r);
-    if (v.found)
+    if (v.last.len)
         api_json(r->x, 200, buf_str(&body));
     else
         api_error(r->x, 404, ERR_NOT_FOUND, "model",
                   "no model '%.*s' is listed here; GET /v1/models shows all",
-                  STR_ARG(str_take(name, 100)));
+                  STR_ARG(str_take(v.only, 100)));
 }
