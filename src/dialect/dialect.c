@@ -100,7 +100,8 @@ const struct dialect dialect_anthropic = {
 
 /* ---- The table ---- */
 
-const struct dialect *const dialect_table[] = {&dialect_openai, &dialect_anthropic, NULL};
+const struct dialect *const dialect_table[] = {&dialect_openai, &dialect_anthropic, &dialect_gemini,
+                                               &dialect_responses, NULL};
 
 const struct dialect *dialect_find(struct str name)
 {

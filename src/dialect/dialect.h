@@ -129,6 +129,8 @@ struct dialect {
 
 extern const struct dialect dialect_openai;
 extern const struct dialect dialect_anthropic;
+extern const struct dialect dialect_gemini;    /* only translated to */
+extern const struct dialect dialect_responses; /* only a caller's, and watched */
 
 /* All of them, NULL-terminated. */
 extern const struct dialect *const dialect_table[];
