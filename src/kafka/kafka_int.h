@@ -22,7 +22,9 @@
 #include <stdatomic.h>
 
 #include "base/arena.h"
+#include "kafka/append.h"
 #include "kafka/errors.h"
+#include "kafka/groups.h"
 #include "kafka/messages.h"
 #include "kafka/server.h"
 #include "net/loop.h"
@@ -79,6 +81,7 @@ struct kafka_conn {
     uint64_t write_mark;     /* of stream_taken, when the timer was started */
     uint64_t idle_since_us;  /* its last request began */
     char peer[KAFKA_ADDRESS_MAX + 8];
+    char peer_host[KAFKA_ADDRESS_MAX]; /* "/127.0.0.1", as Kafka shows it in groups */
     char
         host[KAFKA_ADDRESS_MAX]; /* ours, as the client reached it: what it is told to connect to */
     bool is_loopback;
@@ -102,6 +105,7 @@ struct kafka_half {
     int fd; /* until the loop has taken it over; -1 after */
     bool listening, listener_open, accept_waiting, draining;
     struct loop_task attach, drain;
+    struct loop_timer tick; /* of the first half: the groups' */
 
     struct loop_task commit; /* at the end of the turn: write what was appended */
     bool commit_queued;
@@ -116,6 +120,7 @@ struct kafka_half {
 struct kafka_server {
     struct kafka_options options;
     struct log *log;
+    struct groups *groups;
     uint16_t port;
     char cluster_id[KAFKA_CLUSTER_ID_BYTES + 1];
     size_t half_count;
@@ -136,9 +141,9 @@ struct kafka_server *kafka_server_alloc(struct loop *const *loops, size_t count,
 void kafka_half_conn_gone(struct kafka_half *half);
 /* Have log_commit called at the end of this turn. */
 void kafka_commit_later(struct kafka_half *half);
-/* done() of every log_append of this half: hands it to kafka_produce_appended on the loop's thread.
- * append.owner is the half. */
-void kafka_appended(struct log_append *first);
+/* An append of this half: then() is called on its loop's thread when it is done. */
+void kafka_append_init(struct kafka_append *a, struct kafka_half *half,
+                       void (*then)(struct kafka_append *a));
 
 /* ---- conn.c ---- */
 
@@ -210,10 +215,17 @@ kafka_handler kafka_on_incremental_alter_configs;
 kafka_handler kafka_on_describe_cluster;
 kafka_handler kafka_on_find_coordinator;
 kafka_handler kafka_on_offset_for_leader_epoch;
+kafka_handler kafka_on_join_group;
+kafka_handler kafka_on_sync_group;
+kafka_handler kafka_on_heartbeat;
+kafka_handler kafka_on_leave_group;
+kafka_handler kafka_on_describe_groups;
+kafka_handler kafka_on_list_groups;
+kafka_handler kafka_on_delete_groups;
+kafka_handler kafka_on_offset_commit;
+kafka_handler kafka_on_offset_fetch;
+kafka_handler kafka_on_offset_delete;
 kafka_handler kafka_on_sasl_handshake;
 kafka_handler kafka_on_sasl_authenticate;
-
-/* Of one half's appends, in the order they were done. */
-void kafka_produce_appended(struct log_append *append);
 
 #endif

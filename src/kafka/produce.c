@@ -7,7 +7,7 @@
 #include "kafka/kafka_int.h"
 
 struct produce_part {
-    struct log_append append; /* first */
+    struct kafka_append append; /* first */
     struct kafka_request *request;
     struct log_part *part;
     struct kafka_produce_response_partition_response *to;
@@ -51,14 +51,14 @@ static void set_error(struct produce_part *p, enum err e)
         p->to->error_message = str_from_c(err_text(e));
 }
 
-void kafka_produce_appended(struct log_append *append)
+static void on_appended(struct kafka_append *a)
 {
-    struct produce_part *p = (struct produce_part *)append;
-    if (append->error == ERR_OK) {
-        p->to->base_offset = append->offset;
+    struct produce_part *p = (struct produce_part *)a;
+    if (a->append.error == ERR_OK) {
+        p->to->base_offset = a->append.offset;
         p->to->log_start_offset = log_part_start(p->part);
     } else {
-        set_error(p, append->error);
+        set_error(p, a->append.error);
     }
     one_done(p->request);
 }
@@ -82,17 +82,11 @@ static void append_one(struct kafka_request *r, struct log_part *part, struct st
     struct produce *state = r->state;
     struct kafka_half *half = kafka_request_half(r);
     struct produce_part *p = ARENA_NEW(&r->arena, struct produce_part);
-    *p = (struct produce_part){
-        .append = {.done = kafka_appended,
-                   .owner = half,
-                   .ack = q->acks < 0 ? LOG_ACK_TOPIC : LOG_ACK_WRITE,
-                   .lazy = true},
-        .request = r,
-        .part = part,
-        .to = to,
-    };
+    *p = (struct produce_part){.request = r, .part = part, .to = to};
+    kafka_append_init(&p->append, half, on_appended);
+    p->append.append.ack = q->acks < 0 ? LOG_ACK_TOPIC : LOG_ACK_WRITE;
     state->waiting++;
-    enum err e = log_append_batch(part, records, &p->append);
+    enum err e = log_append_batch(part, records, &p->append.append);
     if (e == ERR_OK) {
         kafka_commit_later(half);
         return;

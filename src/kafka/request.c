@@ -16,6 +16,16 @@ static kafka_handler *const handlers[KEYS_MAX] = {
     [KAFKA_KEY_FETCH] = kafka_on_fetch,
     [KAFKA_KEY_LIST_OFFSETS] = kafka_on_list_offsets,
     [KAFKA_KEY_METADATA] = kafka_on_metadata,
+    [KAFKA_KEY_OFFSET_COMMIT] = kafka_on_offset_commit,
+    [KAFKA_KEY_OFFSET_FETCH] = kafka_on_offset_fetch,
+    [KAFKA_KEY_JOIN_GROUP] = kafka_on_join_group,
+    [KAFKA_KEY_HEARTBEAT] = kafka_on_heartbeat,
+    [KAFKA_KEY_LEAVE_GROUP] = kafka_on_leave_group,
+    [KAFKA_KEY_SYNC_GROUP] = kafka_on_sync_group,
+    [KAFKA_KEY_DESCRIBE_GROUPS] = kafka_on_describe_groups,
+    [KAFKA_KEY_LIST_GROUPS] = kafka_on_list_groups,
+    [KAFKA_KEY_DELETE_GROUPS] = kafka_on_delete_groups,
+    [KAFKA_KEY_OFFSET_DELETE] = kafka_on_offset_delete,
     [KAFKA_KEY_FIND_COORDINATOR] = kafka_on_find_coordinator,
     [KAFKA_KEY_SASL_HANDSHAKE] = kafka_on_sasl_handshake,
     [KAFKA_KEY_API_VERSIONS] = kafka_on_api_versions,
@@ -206,6 +216,8 @@ void kafka_request_work(struct kafka_request *r, void (*run)(void *request),
 
 bool kafka_may(const struct kafka_request *r, struct str topic, bool change)
 {
+    if (str_eq(topic, STR("__consumer_offsets")))
+        return !change;
     if (!str_starts(topic, STR("weir.")))
         return true;
     return r->conn->principal.admin && !change;

@@ -1,6 +1,7 @@
 /* Listening, accepting, draining; the appends that come back from the log. */
 #include "kafka/server.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -58,6 +59,7 @@ static void learn_addresses(struct kafka_conn *c)
     address_text(&peer, host, &port);
     buf_printf(&text, "%s:%u", host, port);
     memcpy(c->peer, text.ptr, text.len);
+    (void)snprintf(c->peer_host, sizeof c->peer_host, "/%.*s", (int)sizeof c->peer_host - 2, host);
     address_text(&own, c->host, &port);
     c->is_loopback = is_loopback(&peer);
     c->must_authenticate = !c->is_loopback;
@@ -113,6 +115,8 @@ static void attach(void *arg)
     if (rc == 0)
         rc = uv_listen((uv_stream_t *)&half->listener, LISTEN_BACKLOG, on_connection);
     ASSERT(rc == 0); /* the socket is bound and listens already */
+    if (half == half->server->halves)
+        loop_timer_start(half->loop, &half->tick, GROUPS_TICK_MS);
 }
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -151,7 +155,8 @@ void kafka_commit_later(struct kafka_half *half)
     loop_defer(half->loop, &half->commit);
 }
 
-void kafka_appended(struct log_append *first)
+/* On any thread. */
+static void appended(struct log_append *first)
 {
     struct kafka_half *half = first->owner;
     struct log_append *last = first;
@@ -176,8 +181,28 @@ static void on_appended(void *arg)
     os_mutex_unlock(&half->appended_lock);
     for (struct log_append *next; first; first = next) {
         next = first->next;
-        kafka_produce_appended(first);
+        struct kafka_append *a = (struct kafka_append *)first;
+        a->then(a);
     }
+}
+
+void kafka_append_init(struct kafka_append *a, struct kafka_half *half,
+                       void (*then)(struct kafka_append *a))
+{
+    *a = (struct kafka_append){.append = {.done = appended, .owner = half, .lazy = true},
+                               .then = then};
+}
+
+/* ---- The groups' clock ---- */
+
+enum { IDLE_TICK_MS = 1000 };
+
+static void on_tick(void *arg)
+{
+    struct kafka_half *half = arg;
+    struct groups *groups = half->server->groups;
+    groups_tick(groups);
+    loop_timer_start(half->loop, &half->tick, groups_busy(groups) ? GROUPS_TICK_MS : IDLE_TICK_MS);
 }
 
 /* ---- Life ---- */
@@ -206,6 +231,7 @@ static void half_init(struct kafka_half *half, struct kafka_server *server, stru
     loop_task_init(&half->attach, attach, half);
     loop_task_init(&half->drain, drain_half, half);
     loop_task_init(&half->commit, commit, half);
+    loop_timer_init(&half->tick, on_tick, half);
     loop_task_init(&half->appended_task, on_appended, half);
 }
 
@@ -232,19 +258,31 @@ enum err kafka_server_open(struct loop *const *loops, size_t loop_count,
                            struct kafka_server **ret_server)
 {
     uint16_t port = 0;
+    struct groups *groups = NULL;
     int *sockets = mem_array(loop_count, sizeof(int));
     enum err e = listen_open(options->host, options->port, loop_count, detail, sockets, &port);
-    if (e == ERR_OK) {
-        struct kafka_server *server = kafka_server_alloc(loops, loop_count, options);
-        server->port = port;
-        for (size_t i = 0; i < loop_count; i++) {
-            server->halves[i].fd = sockets[i];
-            loop_post(loops[i], &server->halves[i].attach);
-        }
-        *ret_server = server;
+    if (e != ERR_OK) {
+        mem_free(sockets);
+        return e;
+    }
+    e = groups_open(options->log, &groups);
+    if (e != ERR_OK) {
+        buf_printf(detail, "topic __consumer_offsets: %s", err_text(e));
+        for (size_t i = 0; i < loop_count; i++)
+            (void)close(sockets[i]);
+        mem_free(sockets);
+        return e;
+    }
+    struct kafka_server *server = kafka_server_alloc(loops, loop_count, options);
+    server->port = port;
+    server->groups = groups;
+    for (size_t i = 0; i < loop_count; i++) {
+        server->halves[i].fd = sockets[i];
+        loop_post(loops[i], &server->halves[i].attach);
     }
     mem_free(sockets);
-    return e;
+    *ret_server = server;
+    return ERR_OK;
 }
 
 uint16_t kafka_server_port(const struct kafka_server *server)
@@ -261,6 +299,7 @@ void kafka_server_drain(struct kafka_server *server)
 static void half_close(struct kafka_half *half)
 {
     stop_listening(half);
+    loop_timer_stop(&half->tick);
     struct kafka_conn *next;
     for (struct kafka_conn *c = half->conns; c; c = next) {
         next = c->next;
@@ -285,6 +324,7 @@ void kafka_server_free(struct kafka_server *server)
         return;
     for (size_t i = 0; i < server->half_count; i++)
         half_close(&server->halves[i]);
+    groups_close(server->groups);
     mem_free(server);
 }
 
