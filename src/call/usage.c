@@ -9,6 +9,7 @@ static const struct {
     {STR_INIT("input"), offsetof(struct usage, input)},
     {STR_INIT("cached_input"), offsetof(struct usage, cached_input)},
     {STR_INIT("cache_write"), offsetof(struct usage, cache_write)},
+    {STR_INIT("cache_write_1h"), offsetof(struct usage, cache_write_1h)},
     {STR_INIT("output"), offsetof(struct usage, output)},
     {STR_INIT("reasoning"), offsetof(struct usage, reasoning)},
     {STR_INIT("audio_in"), offsetof(struct usage, audio_in)},
@@ -17,9 +18,25 @@ static const struct {
 
 enum { COUNTS = sizeof counts / sizeof counts[0], NESTING_MAX = 8 };
 
+static const struct str tiers[USAGE_TIER_COUNT] = {STR_INIT("standard"), STR_INIT("batch"),
+                                                   STR_INIT("flex"), STR_INIT("priority")};
+
+/* By the bits of usage_suspect. */
+static const struct str suspects[] = {STR_INIT("input"), STR_INIT("output"), STR_INIT("total")};
+
 static int64_t *count_of(struct usage *u, size_t i)
 {
     return (int64_t *)(void *)((char *)u + counts[i].offset);
+}
+
+static void write_suspect(struct json_writer *w, unsigned suspect)
+{
+    json_key(w, STR("suspect"));
+    json_array_begin(w);
+    for (size_t i = 0; i < sizeof suspects / sizeof suspects[0]; i++)
+        if (suspect >> i & 1)
+            json_str(w, suspects[i]);
+    json_array_end(w);
 }
 
 void usage_write(struct json_writer *w, const struct usage *u)
@@ -32,9 +49,21 @@ void usage_write(struct json_writer *w, const struct usage *u)
     json_object_begin(w);
     for (size_t i = 0; i < COUNTS; i++)
         json_member_i64(w, counts[i].name, *count_of(&copy, i));
+    if (u->tier != USAGE_STANDARD)
+        json_member_str(w, STR("tier"), tiers[u->tier]);
+    if (u->suspect)
+        write_suspect(w, u->suspect);
     json_member_str(w, STR("source"),
                     u->source == USAGE_PROVIDER ? STR("provider") : STR("counted"));
     json_object_end(w);
+}
+
+static enum usage_tier read_tier(const struct json_value *value)
+{
+    for (int tier = 0; tier < USAGE_TIER_COUNT; tier++)
+        if (json_eq(value, tiers[tier]))
+            return (enum usage_tier)tier;
+    return USAGE_STANDARD;
 }
 
 struct usage usage_read(struct str json)
@@ -51,6 +80,8 @@ struct usage usage_read(struct str json)
             u.source = json_eq(&value, STR("provider"))  ? USAGE_PROVIDER
                        : json_eq(&value, STR("counted")) ? USAGE_COUNTED
                                                          : USAGE_NONE;
+        if (json_eq(&key, STR("tier")))
+            u.tier = read_tier(&value);
         for (size_t i = 0; i < COUNTS; i++)
             if (json_eq(&key, counts[i].name) && json_to_i64(&value, count_of(&u, i)) != ERR_OK)
                 *count_of(&u, i) = 0;

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "call/history.h"
+#include "cli/call_source.h"
 #include "cli/commands.h"
 #include "cli/member.h"
-#include "cli/remote.h"
 #include "codec/json_scan.h"
 #include "codec/time.h"
 #include "os/clock.h"
@@ -13,19 +13,15 @@
 enum {
     LIMIT_DEFAULT = 20,
     NESTING_MAX = 256,
-    PAGE_BYTES_MAX = 128 << 20,
     TAIL_POLL_US = 300000,
     TAIL_PAGE = 200,
 };
 
 struct call_command {
-    struct remote remote;
-    struct str data; /* empty: a server */
-    struct str model, status, key, since, limit_text;
+    struct call_source source;
+    struct str since, limit_text;
     uint64_t limit;
     bool json;
-    struct log *log;
-    struct log_part *part;
 };
 
 /* ---- Printing ---- */
@@ -101,105 +97,6 @@ static void print_records(const struct call_command *c, struct str array, bool b
     arena_release(&a);
 }
 
-/* ---- Reading ---- */
-
-/* --key means two things here: the key to show, as everywhere, and the name of the key to filter
- * by. What is no valid key while $WEIR_KEY is one was meant as a name. */
-static bool key_is_a_name(struct call_command *c)
-{
-    struct str own = str_from_c(getenv("WEIR_KEY"));
-    bool needed = own.len || c->data.len;
-    if (c->key.len || !needed || str_eq(own, c->remote.key))
-        return false;
-    c->key = c->remote.key;
-    c->remote.key = own;
-    return true;
-}
-
-/* One page as the native API gives it, from the server or the folder. Returns an exit code. */
-static int read_page(struct call_command *c, const struct cli_command *command, int64_t cursor,
-                     int64_t since_us, uint64_t limit, struct buf *page)
-{
-    if (c->part) {
-        struct history_query q = {.model = c->model,
-                                  .key = c->key,
-                                  .status = c->status,
-                                  .since_wall_us = since_us,
-                                  .from_offset = cursor,
-                                  .limit = (uint32_t)limit};
-        uint32_t count = 0;
-        int64_t next = -1;
-        buf_append_str(page, STR("{\"calls\":["));
-        enum err err = log_part_refresh(c->part);
-        if (err == ERR_OK)
-            err = history_list(c->part, &q, page, &count, &next);
-        buf_printf(page, "],\"next\":\"%lld\"}", (long long)next);
-        if (err != ERR_OK)
-            return cli_fail(command, err_exit_code(err), "reading %.*s: %s", STR_ARG(c->data),
-                            err_text(err));
-        return 0;
-    }
-    struct buf path BUF_AUTO;
-    char time[TIME_TEXT_BYTES + 1];
-    buf_init(&path, 16384);
-    buf_printf(&path, "/api/v1/calls?limit=%llu", (unsigned long long)limit);
-    const struct str names[] = {STR("model"), STR("status"), STR("key")};
-    const struct str values[] = {c->model, c->status, c->key};
-    for (size_t i = 0; i < 3; i++) {
-        if (!values[i].len)
-            continue;
-        buf_printf(&path, "&%.*s=", STR_ARG(names[i]));
-        remote_encode(&path, values[i]);
-    }
-    if (since_us)
-        buf_printf(&path, "&since=%s", time_format(since_us, time).ptr);
-    if (cursor >= 0)
-        buf_printf(&path, "&cursor=%lld", (long long)cursor);
-    struct remote_answer answer;
-    int code = 1;
-    if (remote_ask(command, &c->remote, STR("GET"), buf_str(&path), STR_NONE, NULL, NULL,
-                   &answer)) {
-        if (answer.status == 401 && key_is_a_name(c)) {
-            remote_answer_release(&answer);
-            return read_page(c, command, cursor, since_us, limit, page);
-        }
-        code = answer.status == 200 ? 0 : remote_refused(command, &answer);
-        buf_append_str(page, buf_str(&answer.body));
-    }
-    remote_answer_release(&answer);
-    return code;
-}
-
-static int open_data(struct call_command *c, const struct cli_command *command)
-{
-    struct buf detail BUF_AUTO;
-    buf_init(&detail, 4096);
-    if (!c->data.len)
-        return 0;
-    (void)key_is_a_name(c);
-    struct log_options options = {.dir = c->data.ptr, .read_only = true};
-    enum err err = log_open(&options, &detail, &c->log);
-    if (err != ERR_OK)
-        return cli_fail(command, err_exit_code(err), "%.*s: %.*s", STR_ARG(c->data),
-                        STR_ARG(detail.len ? buf_str(&detail) : str_from_c(err_text(err))));
-    struct log_topic *topic = log_topic_find(c->log, STR("weir.calls"));
-    if (!topic)
-        return cli_fail(command, 1, "no calls are recorded in %.*s", STR_ARG(c->data));
-    c->part = log_topic_part(topic, 0);
-    return 0;
-}
-
-static bool read_since(struct call_command *c, const struct cli_command *command, int64_t *ret_us)
-{
-    *ret_us = 0;
-    if (!c->since.len || time_point_parse(c->since, os_wall_us(), ret_us) == ERR_OK)
-        return true;
-    cli_fail(command, 2,
-             "--since '%.*s': write a time like 2026-11-24T10:00:00Z or an age like 10m",
-             STR_ARG(c->since));
-    return false;
-}
-
 /* ---- Sub-commands ---- */
 
 static int list(struct call_command *c, const struct cli_command *command)
@@ -207,24 +104,22 @@ static int list(struct call_command *c, const struct cli_command *command)
     int64_t since_us;
     int64_t cursor = -1;
     uint64_t left = c->limit;
-    if (!read_since(c, command, &since_us))
+    if (!call_source_since(command, c->since, &since_us))
         return 2;
     print_head(c);
     while (left) {
         struct buf page BUF_AUTO;
-        struct json_value calls;
-        struct json_value next;
-        buf_init(&page, PAGE_BYTES_MAX);
+        struct str calls;
+        buf_init(&page, CALL_PAGE_BYTES_MAX);
         uint64_t step = left < 1000 ? left : 1000;
-        int code = read_page(c, command, cursor, since_us, step, &page);
+        int code = call_source_page(&c->source, command, cursor, since_us, step, &page);
         if (code)
             return code;
-        if (!json_find(buf_str(&page), "calls", &calls))
+        if (!call_source_calls(buf_str(&page), &calls, &cursor))
             return cli_fail(command, 1, "the server's answer is not understood");
-        print_records(c, calls.raw, false);
+        print_records(c, calls, false);
         left -= step;
-        if (!json_find(buf_str(&page), "next", &next) || next.kind != JSON_STRING ||
-            str_to_i64(json_text_raw(&next), &cursor) != ERR_OK || cursor < 0)
+        if (cursor < 0)
             break;
     }
     return 0;
@@ -232,10 +127,10 @@ static int list(struct call_command *c, const struct cli_command *command)
 
 static int show(struct call_command *c, const struct cli_command *command, struct str id)
 {
-    if (c->part) {
+    if (c->source.part) {
         struct buf record BUF_AUTO;
-        buf_init(&record, PAGE_BYTES_MAX);
-        enum err err = history_find(c->part, id, STR_NONE, &record);
+        buf_init(&record, CALL_PAGE_BYTES_MAX);
+        enum err err = history_find(c->source.part, id, STR_NONE, &record);
         if (err == ERR_INVALID)
             return cli_fail(command, 2, "'%.*s' is not a call's id: 32 hexadecimal digits",
                             STR_ARG(id));
@@ -250,7 +145,7 @@ static int show(struct call_command *c, const struct cli_command *command, struc
     buf_init(&path, 1024);
     buf_append_str(&path, STR("/api/v1/calls/"));
     remote_encode(&path, id);
-    if (remote_ask(command, &c->remote, STR("GET"), buf_str(&path), STR_NONE, NULL, NULL,
+    if (remote_ask(command, &c->source.remote, STR("GET"), buf_str(&path), STR_NONE, NULL, NULL,
                    &answer)) {
         code = answer.status == 200 ? 0 : remote_refused(command, &answer);
         if (code == 0)
@@ -296,8 +191,8 @@ static int tail(struct call_command *c, const struct cli_command *command)
     for (;;) {
         struct buf page BUF_AUTO;
         struct json_value calls;
-        buf_init(&page, PAGE_BYTES_MAX);
-        int code = read_page(c, command, -1, 0, TAIL_PAGE, &page);
+        buf_init(&page, CALL_PAGE_BYTES_MAX);
+        int code = call_source_page(&c->source, command, -1, 0, TAIL_PAGE, &page);
         if (code)
             return code;
         if (!json_find(buf_str(&page), "calls", &calls) || !print_newer(c, calls.raw, last_id))
@@ -313,7 +208,7 @@ static int dispatch(struct call_command *c, const struct cli_command *command,
 {
     if (args->count == 0)
         return cli_fail(command, 2, "say list, show ID or tail; see `weir call --help`");
-    int code = open_data(c, command);
+    int code = call_source_open(&c->source, command);
     if (code)
         return code;
     if (str_eq(args->words[0], STR("list")) && args->count == 1)
@@ -329,19 +224,20 @@ static int run(int argc, char **argv)
 {
     struct call_command c = {.limit = LIMIT_DEFAULT};
     struct cli_args args;
-    remote_init(&c.remote);
+    remote_init(&c.source.remote);
     const struct cli_option options[] = {
-        {"--model", "NAME", "only calls that asked for this model", .value = &c.model},
+        {"--model", "NAME", "only calls that asked for this model", .value = &c.source.model},
         {"--status", "S",
          "a status (429), a class (5xx) or an outcome (ok, error, cancelled, refused)",
-         .value = &c.status},
-        {"--key-name", "NAME", "only calls of the key of this name", .value = &c.key},
+         .value = &c.source.status},
+        {"--key-name", "NAME", "only calls of the key of this name", .value = &c.source.key},
         {"--since", "TIME", "only calls since a time (RFC 3339) or an age (10m)",
          .value = &c.since},
         {"--limit", "N", "at most that many; default 20", .value = &c.limit_text},
         {"--json", NULL, "one JSON object per line", .flag = &c.json},
-        {"--data", "DIR", "read this data folder instead of asking a server", .value = &c.data},
-        REMOTE_OPTIONS(&c.remote),
+        {"--data", "DIR", "read this data folder instead of asking a server",
+         .value = &c.source.data},
+        REMOTE_OPTIONS(&c.source.remote),
     };
     switch (cli_parse(&cli_call, options, sizeof options / sizeof options[0], argc, argv, &args)) {
     case CLI_HELP_SHOWN: return 0;
@@ -350,13 +246,12 @@ static int run(int argc, char **argv)
     }
     if (c.limit_text.len && !cli_number(&cli_call, "--limit", c.limit_text, 1, 1000000, &c.limit))
         return 2;
-    if (c.status.len && !history_status_valid(c.status))
+    if (c.source.status.len && !history_status_valid(c.source.status))
         return cli_fail(&cli_call, 2,
                         "--status '%.*s': write a status (429), a class (5xx) or an outcome (ok)",
-                        STR_ARG(c.status));
+                        STR_ARG(c.source.status));
     int code = dispatch(&c, &cli_call, &args);
-    if (c.log)
-        log_close(c.log);
+    call_source_close(&c.source);
     return code;
 }
 

@@ -6,6 +6,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_serve,
     &cli_chat,
     &cli_call,
+    &cli_reprice,
     &cli_topic,
     &cli_model,
     &cli_check,

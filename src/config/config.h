@@ -21,6 +21,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "codec/decimal.h"
+#include "codec/usage.h"
 
 /* ---- Limits of the file itself ---- */
 enum {
@@ -216,17 +217,25 @@ enum price_part {
     PRICE_INPUT,
     PRICE_CACHED_INPUT,
     PRICE_CACHE_WRITE,
+    PRICE_CACHE_WRITE_1H,
     PRICE_OUTPUT,
     PRICE_REASONING,
     PRICE_AUDIO_IN,
     PRICE_AUDIO_OUT,
+    PRICE_REQUEST, /* USD for each call, whatever its tokens */
     PRICE_PART_COUNT
+};
+
+struct price_set {
+    struct decimal part[PRICE_PART_COUNT];
+    unsigned set; /* bit set of price_part; 0: there is no such set */
 };
 
 struct config_price {
     struct str target; /* "provider/model", or a bare model name for every provider */
-    struct decimal part[PRICE_PART_COUNT];
-    unsigned set; /* bit set of price_part */
+    struct price_set sets[USAGE_TIER_COUNT];
+    int64_t above_tokens;                     /* 0: never */
+    struct price_set above[USAGE_TIER_COUNT]; /* for prompts of more tokens than that */
 };
 
 /* At most `count` in any interval of window_us. count 0: no limit. */

@@ -45,6 +45,7 @@ enum err openai_chat_read_answer(struct str body, unsigned max_depth,
                                  struct chat_answer *ret_answer)
 {
     struct chat_answer answer = {0};
+    struct json_value tier = {0};
     struct json_value key;
     struct json_reader r;
     json_reader_init(&r, body, max_depth);
@@ -56,6 +57,8 @@ enum err openai_chat_read_answer(struct str body, unsigned max_depth,
             answer.usage_raw = json_take(&r);
         else if (json_eq(&key, STR("model")))
             answer.model = json_take(&r);
+        else if (json_eq(&key, STR("service_tier")))
+            tier = json_take(&r);
         else if (json_eq(&key, STR("error")))
             answer.has_error = json_peek(&r) != JSON_NULL;
     }
@@ -67,6 +70,8 @@ enum err openai_chat_read_answer(struct str body, unsigned max_depth,
         answer.usage_raw = (struct json_value){0};
     else if (openai_usage_read(answer.usage_raw.raw, &answer.usage) != ERR_OK)
         answer.usage.source = USAGE_NONE;
+    else if (answer.usage.tier == USAGE_STANDARD)
+        answer.usage.tier = openai_tier_read(&tier);
     *ret_answer = answer;
     return ERR_OK;
 }

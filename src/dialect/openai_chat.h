@@ -128,6 +128,7 @@ struct chat_stream {
 
     bool hide_usage;
     unsigned max_depth;
+    enum usage_tier tier; /* as the answer says it */
     struct chat_collect *collect;
 };
 
@@ -156,9 +157,12 @@ void openai_chat_stream_answer(const struct chat_stream *s, struct buf *out);
  * Anthropic, the Responses API and their imitators write them. Parts that a provider counts beside
  * a total are added to it: cache reads and writes (Anthropic), reasoning (xAI), thoughts that
  * appear in total_tokens only (Gemini's compatible endpoint). Counts that are negative, fractions
- * or above USAGE_TOKENS_MAX are as good as absent. ERR_INVALID: not an object, or it says neither
+ * or above USAGE_TOKENS_MAX are as good as absent. What contradicts itself is mended, and marked in
+ * `suspect`. ERR_INVALID: not an object, or it says neither
  * input nor output. */
 #define USAGE_TOKENS_MAX INT64_C(1000000000000)
 MUST_CHECK enum err openai_usage_read(struct str text, struct usage *ret_usage);
+/* An answer's service_tier; what is not known is standard. */
+enum usage_tier openai_tier_read(const struct json_value *value);
 
 #endif

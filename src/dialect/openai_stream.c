@@ -50,7 +50,8 @@ static void read_usage(struct chat_stream *s, struct event_reading *x)
     if (value.kind != JSON_OBJECT)
         return;
     x->usage = true;
-    (void)!openai_usage_read(value.raw, &s->usage); /* left as it is when it says nothing */
+    if (openai_usage_read(value.raw, &s->usage) == ERR_OK && s->usage.tier == USAGE_STANDARD)
+        s->usage.tier = s->tier; /* else left as it is: it says nothing */
     buf_reset(kept);
     buf_append_str(kept, value.raw);
     s->usage_raw = kept->error == ERR_OK ? buf_str(kept) : STR_NONE;
@@ -112,6 +113,10 @@ static void read_member(struct chat_stream *s, struct event_reading *x,
     } else if (!json_eq(key, STR("obfuscation"))) {
         /* id, created, model, …: the same in every chunk, or the last counts. */
         struct json_value value = json_take(&x->r);
+        if (json_eq(key, STR("service_tier")) && value.kind == JSON_STRING) {
+            s->tier = openai_tier_read(&value);
+            s->usage.tier = s->usage.tier ? s->usage.tier : s->tier;
+        }
         x->error |= json_eq(&value, STR("error")) && json_eq(key, STR("object"));
         struct collect *c = &s->collect->collect;
         collect_set(c, collect_member(c, &c->root, key), &value);

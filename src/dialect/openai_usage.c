@@ -11,6 +11,7 @@ struct counts {
     int64_t read;     /* cache_read_input_tokens */
     int64_t written;  /* in the prompt's details */
     int64_t creation; /* cache_creation_input_tokens */
+    int64_t hour;     /* of that, to live for an hour */
     int64_t reasoning;
     int64_t audio_in;
     int64_t audio_out;
@@ -43,6 +44,12 @@ static const struct field input_fields[] = {
     FIELD("cache_write_tokens", written),
     FIELD("cache_creation_tokens", written),
     FIELD("audio_tokens", audio_in),
+    FIELD_END,
+};
+
+/* Anthropic's cache_creation. */
+static const struct field creation_fields[] = {
+    FIELD("ephemeral_1h_input_tokens", hour),
     FIELD_END,
 };
 
@@ -86,6 +93,8 @@ static void read_counts(struct json_reader *r, const struct field *fields, bool 
         else if (details && (json_eq(&key, STR("completion_tokens_details")) ||
                              json_eq(&key, STR("output_tokens_details"))))
             read_counts(r, output_fields, false, counts);
+        else if (details && json_eq(&key, STR("cache_creation")))
+            read_counts(r, creation_fields, false, counts);
     }
 }
 
@@ -108,8 +117,13 @@ static void normalise_input(const struct counts *c, struct usage *u)
     bool anthropic = c->prompt < 0 && (c->read >= 0 || c->creation >= 0) && c->cached < 0;
     int64_t beyond = c->total - u->input - known(c->output);
     bool beside = parts > 0 && beyond == parts && beyond != c->reasoning;
-    if (anthropic || beside || parts > u->input)
+    if (anthropic || beside || parts > u->input) {
+        u->suspect |= anthropic || beside ? 0 : USAGE_SUSPECT_INPUT;
         u->input += parts;
+    }
+    if (c->audio_in > u->input || c->hour > u->cache_write)
+        u->suspect |= USAGE_SUSPECT_INPUT;
+    u->cache_write_1h = at_most(c->hour, u->cache_write);
     u->audio_in = at_most(c->audio_in, u->input);
 }
 
@@ -119,17 +133,45 @@ static void normalise_output(const struct counts *c, struct usage *u)
     u->reasoning = known(c->reasoning);
     int64_t beyond = c->total - u->input - u->output;
     if (u->reasoning > u->output || (u->reasoning > 0 && beyond == u->reasoning)) {
+        u->suspect |= beyond == u->reasoning ? 0 : USAGE_SUSPECT_OUTPUT;
         u->output += u->reasoning;
     } else if (u->reasoning == 0 && beyond > 0) {
         u->reasoning = beyond;
         u->output += beyond;
     }
+    if (c->audio_out > u->output)
+        u->suspect |= USAGE_SUSPECT_OUTPUT;
     u->audio_out = at_most(c->audio_out, u->output);
+    if (c->total >= 0 && c->total != u->input + u->output)
+        u->suspect |= USAGE_SUSPECT_TOTAL;
+}
+
+enum usage_tier openai_tier_read(const struct json_value *value)
+{
+    static const struct {
+        struct str name;
+        enum usage_tier tier;
+    } tiers[] = {
+        {STR_INIT("batch"), USAGE_BATCH},
+        {STR_INIT("flex"), USAGE_FLEX},
+        {STR_INIT("priority"), USAGE_PRIORITY},
+    };
+    for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++)
+        if (json_eq(value, tiers[i].name))
+            return tiers[i].tier;
+    return USAGE_STANDARD;
+}
+
+/* Anthropic says it inside. */
+static enum usage_tier read_tier(struct str usage)
+{
+    struct json_value value;
+    return json_find(usage, "service_tier", &value) ? openai_tier_read(&value) : USAGE_STANDARD;
 }
 
 enum err openai_usage_read(struct str text, struct usage *ret_usage)
 {
-    struct counts c = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
+    struct counts c = {-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
     struct json_reader r;
     json_reader_init(&r, text, JSON_DEPTH_MAX);
     if (json_peek(&r) != JSON_OBJECT)
@@ -137,7 +179,7 @@ enum err openai_usage_read(struct str text, struct usage *ret_usage)
     read_counts(&r, top_fields, true, &c);
     if (!json_finish(&r) || (c.prompt < 0 && c.input < 0 && c.output < 0))
         return ERR_INVALID;
-    struct usage u = {.source = USAGE_PROVIDER};
+    struct usage u = {.source = USAGE_PROVIDER, .tier = read_tier(text)};
     normalise_input(&c, &u);
     normalise_output(&c, &u);
     *ret_usage = u;

@@ -336,20 +336,30 @@ static void prices_are_read(void **state)
     loaded_yaml(&l,
                 "prices: {openai/gpt-5-mini: {input: 0.25, cached_input: 0.025, output: 2.00},\n"
                 "  own: {input: 0, output: 0, cache_write: 1, reasoning: 3e-1, audio_in: 4,\n"
-                "        audio_out: 0.000000001}}\n");
+                "        audio_out: 0.000000001, cache_write_1h: 2, request: 0.01,\n"
+                "        batch: {input: 0.5, output: 1},\n"
+                "        above: {tokens: 200000, input: 3, output: 4,\n"
+                "                priority: {input: 5, output: 6, cached_input: 7}}}}\n");
     assert_string_equal(l.mistakes, "");
     assert_int_equal(l.config->price_count, 2);
     const struct config_price *p = &l.config->prices[0];
     char text[DECIMAL_TEXT_BYTES];
     assert_str(p->target, "openai/gpt-5-mini");
-    assert_int_equal(p->set, 1 << PRICE_INPUT | 1 << PRICE_CACHED_INPUT | 1 << PRICE_OUTPUT);
-    assert_string_equal(decimal_format(p->part[PRICE_INPUT], text).ptr, "0.25");
-    assert_string_equal(decimal_format(p->part[PRICE_CACHED_INPUT], text).ptr, "0.025");
-    assert_string_equal(decimal_format(p->part[PRICE_OUTPUT], text).ptr, "2");
+    assert_int_equal(p->sets[0].set,
+                     1 << PRICE_INPUT | 1 << PRICE_CACHED_INPUT | 1 << PRICE_OUTPUT);
+    assert_string_equal(decimal_format(p->sets[0].part[PRICE_INPUT], text).ptr, "0.25");
+    assert_string_equal(decimal_format(p->sets[0].part[PRICE_CACHED_INPUT], text).ptr, "0.025");
+    assert_string_equal(decimal_format(p->sets[0].part[PRICE_OUTPUT], text).ptr, "2");
     p = &l.config->prices[1];
-    assert_int_equal(p->set, (1 << PRICE_PART_COUNT) - 1 - (1 << PRICE_CACHED_INPUT));
-    assert_string_equal(decimal_format(p->part[PRICE_REASONING], text).ptr, "0.3");
-    assert_string_equal(decimal_format(p->part[PRICE_AUDIO_OUT], text).ptr, "0.000000001");
+    assert_int_equal(p->sets[0].set, (1 << PRICE_PART_COUNT) - 1 - (1 << PRICE_CACHED_INPUT));
+    assert_string_equal(decimal_format(p->sets[0].part[PRICE_REASONING], text).ptr, "0.3");
+    assert_string_equal(decimal_format(p->sets[0].part[PRICE_AUDIO_OUT], text).ptr, "0.000000001");
+    assert_int_equal(p->sets[USAGE_BATCH].set, 1 << PRICE_INPUT | 1 << PRICE_OUTPUT);
+    assert_int_equal(p->sets[USAGE_FLEX].set, 0);
+    assert_int_equal(p->above_tokens, 200000);
+    assert_string_equal(decimal_format(p->above[0].part[PRICE_INPUT], text).ptr, "3");
+    const struct price_set *long_priority = &p->above[USAGE_PRIORITY];
+    assert_string_equal(decimal_format(long_priority->part[PRICE_CACHED_INPUT], text).ptr, "7");
     loaded_release(&l);
 }
 

@@ -102,6 +102,54 @@ static void usage_is_normalised(void **state)
     }
 }
 
+static void tiers_and_contradictions_are_noted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum usage_tier tier;
+        int64_t hour;
+        unsigned suspect;
+    } cases[] = {
+        {"{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}", 0, 0, 0},
+        {"{\"input_tokens\":1,\"cache_creation_input_tokens\":50,\"output_tokens\":2,"
+         "\"cache_creation\":{\"ephemeral_5m_input_tokens\":20,\"ephemeral_1h_input_tokens\":30},"
+         "\"service_tier\":\"priority\"}",
+         USAGE_PRIORITY, 30, 0},
+        {"{\"input_tokens\":1,\"cache_creation_input_tokens\":5,\"output_tokens\":2,"
+         "\"cache_creation\":{\"ephemeral_1h_input_tokens\":30},\"service_tier\":\"batch\"}",
+         USAGE_BATCH, 5, USAGE_SUSPECT_INPUT},
+        {"{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11,"
+         "\"prompt_tokens_details\":{\"cached_tokens\":30}}",
+         0, 0, USAGE_SUSPECT_INPUT | USAGE_SUSPECT_TOTAL},
+        {"{\"prompt_tokens\":9,\"completion_tokens\":2,"
+         "\"completion_tokens_details\":{\"reasoning_tokens\":30}}",
+         0, 0, USAGE_SUSPECT_OUTPUT},
+        {"{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":7,"
+         "\"service_tier\":\"default\"}",
+         0, 0, USAGE_SUSPECT_TOTAL},
+        /* Beside the total, and the total says so. */
+        {"{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":41,"
+         "\"completion_tokens_details\":{\"reasoning_tokens\":30}}",
+         0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct usage u = {0};
+        assert_int_equal(openai_usage_read(str_from_c(cases[i].text), &u), ERR_OK);
+        if (u.tier != cases[i].tier || u.cache_write_1h != cases[i].hour ||
+            u.suspect != cases[i].suspect)
+            fail_msg("%s: tier %d, %d for an hour, suspect %u", cases[i].text, (int)u.tier,
+                     (int)u.cache_write_1h, u.suspect);
+        assert_true(u.cached_input + u.cache_write <= u.input && u.reasoning <= u.output);
+    }
+    struct chat_answer answer;
+    assert_int_equal(
+        openai_chat_read_answer(STR("{\"usage\":{\"prompt_tokens\":1},\"service_tier\":\"flex\"}"),
+                                16, &answer),
+        ERR_OK);
+    assert_int_equal(answer.usage.tier, USAGE_FLEX);
+}
+
 static void what_is_no_usage_is_refused(void **state)
 {
     (void)state;
@@ -289,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usage_is_normalised),
+        cmocka_unit_test(tiers_and_contradictions_are_noted),
         cmocka_unit_test(what_is_no_usage_is_refused),
         cmocka_unit_test(answers_are_read),
         cmocka_unit_test(errors_are_read),

@@ -118,6 +118,85 @@ static void long_prompts_have_their_own_price(void **state)
     prices_put(p);
 }
 
+/* The most special set of prices that there is holds, and alone. */
+static void tiers_have_their_own_prices(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *target;
+        struct usage usage;
+        const char *amount;
+    } cases[] = {
+        {"p/t", {.input = 1000, .cached_input = 500}, "0.000525"},
+        {"p/t", {.input = 1000, .cached_input = 500, .tier = USAGE_BATCH}, "0.0005"},
+        {"p/t", {.input = 1000, .tier = USAGE_FLEX}, "0.001"}, /* not on the list: as usual */
+        {"p/t", {.input = 2000, .tier = USAGE_STANDARD}, "0.006"},
+        {"p/t", {.input = 2000, .tier = USAGE_BATCH}, "0.001"},
+        {"p/t", {.input = 2000, .tier = USAGE_PRIORITY}, "0.018"},
+        {"p/w", {.input = 300, .cache_write = 300, .cache_write_1h = 100}, "0.00045"},
+        {"p/w",
+         {.input = 100, .cache_write = 100, .cache_write_1h = 100, .tier = USAGE_BATCH},
+         "0.00005"},
+        {"p/r", {.input = 10}, "0.00501"},
+        {"p/r", {.input = 0}, "0.005"},
+        {"p/w", {.input = 10, .cache_write = 5, .cache_write_1h = 6}, "invalid"},
+        {"openai/gpt-5", {.input = 1000000, .cached_input = 500000, .tier = USAGE_FLEX}, "0.34375"},
+        {"anthropic/claude-sonnet-4-5",
+         {.input = 1000, .cache_write = 1000, .cache_write_1h = 1000},
+         "0.006"},
+        {"openai/gpt-6-astra", {.input = 300000, .tier = USAGE_PRIORITY}, "12"},
+    };
+    struct prices *p = build("prices:\n"
+                             "  p/t: {input: 1, cached_input: 0.05, output: 2,\n"
+                             "        batch: {input: 0.5, output: 1},\n"
+                             "        above: {tokens: 1500, input: 3, output: 4,\n"
+                             "                priority: {input: 9, output: 9}}}\n"
+                             "  p/w: {input: 1, output: 1, cache_write: 1.25, cache_write_1h: 2,\n"
+                             "        batch: {input: 0.5, output: 0.5}}\n"
+                             "  p/r: {input: 1, output: 1, request: 0.005}\n");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        if (strcmp(cost(p, cases[i].target, cases[i].usage), cases[i].amount) != 0)
+            fail_msg("%zu %s: %s, not %s", i, cases[i].target,
+                     cost(p, cases[i].target, cases[i].usage), cases[i].amount);
+    prices_put(p);
+}
+
+static void another_list_stands_in_for_the_shipped_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum err error;
+        size_t line;
+    } cases[] = {
+        {"2026-01-01.x\na/b\tinput=1\toutput=2\topaque.input=1\n", ERR_INVALID, 2},
+        {"2026-01-01.x\na/b\tinput=1\toutput=2\nc/d\tinput=1\n", ERR_INVALID, 3},
+        {"2026-01-01.x\na/b\tinput=-1\toutput=2\n", ERR_OUT_OF_RANGE, 2},
+        {"2026-01-01.x\n\tinput=1\toutput=2\n", ERR_INVALID, 2},
+        {"2026-01-01.x\na/b\tinput=1\toutput=2\tbatch.input=1\n", ERR_INVALID, 2},
+        {"2026-01-01.x\na/b\tinput=1\toutput=x\n", ERR_INVALID, 2},
+        {"2026-01-01.x\nopenai/gpt-5\tinput=7\toutput=8\n", ERR_OK, 0},
+    };
+    struct loaded l;
+    struct usage thousand = {.input = 1000};
+    loaded_yaml(&l, "");
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct prices *p = NULL;
+        size_t line = 0;
+        enum err err = prices_build_from(str_from_c(cases[i].text), l.config, &line, &p);
+        assert_int_equal(err, cases[i].error);
+        if (err != ERR_OK) {
+            assert_int_equal(line, cases[i].line);
+            continue;
+        }
+        assert_string_equal(cost(p, "x/gpt-5", thousand), "0.007");
+        assert_string_equal(cost(p, "openai/gpt-5-mini", thousand), "not_found");
+        assert_true(str_eq(prices_version(p), STR("2026-01-01.x")));
+        prices_put(p);
+    }
+    loaded_release(&l);
+}
+
 static void the_version_says_which_prices(void **state)
 {
     (void)state;
@@ -169,6 +248,8 @@ int main(void)
         cmocka_unit_test(each_token_has_its_price_once),
         cmocka_unit_test(the_shipped_list_is_found_by_target_and_by_model),
         cmocka_unit_test(long_prompts_have_their_own_price),
+        cmocka_unit_test(tiers_have_their_own_prices),
+        cmocka_unit_test(another_list_stands_in_for_the_shipped_one),
         cmocka_unit_test(the_version_says_which_prices),
         cmocka_unit_test(the_list_is_what_its_version_says),
     };
