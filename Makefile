@@ -32,7 +32,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes -Wmiss
 WARNINGS += $(if $(findstring clang,$(CC)),-Wno-string-conversion)
 # Warnings are errors for developers (DEV=1, as in the tests), not for users.
 DEV ?=
-CPPFLAGS_ALL := -Isrc -I$(OUT)/gen -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"'
+CPPFLAGS_ALL := -Isrc -I$(OUT)/gen -I. -D_GNU_SOURCE -DWEIR_VERSION='"$(VERSION)"' -DWEB_DIR='"$(BUILD)/web"'
 CFLAGS_ALL = -std=gnu11 -g $(CFLAGS_$(MODE)) $(WARNINGS) $(if $(DEV),-Werror) -fno-strict-aliasing -pthread \
              -fstack-protector-strong $(CFLAGS)
 
@@ -103,6 +103,15 @@ $(OUT)/obj/src/kafka/messages.o: $(KAFKA_GEN)
 # Files that sources take in with .incbin.
 $(OUT)/obj/src/state/prices.o: src/state/prices.tsv
 $(OUT)/obj/src/api/status.o: src/api/openapi.json
+
+# The page: TypeScript and CSS into one file each, embedded by src/api/page.c.
+$(OUT)/obj/src/api/page.o: $(BUILD)/web/page.js
+$(BUILD)/web/page.js: web/index.html $(wildcard web/src/*) | $(DEP_esbuild) $(DEP_preact) $(DEP_uplot)
+	@mkdir -p $(@D)
+	@echo "  WEB   $(@D)"
+	$(Q)cp web/index.html $(@D)/
+	$(Q)NODE_PATH=$(DEP_preact):$(DEP_uplot) $(DEP_esbuild)/bin/esbuild web/src/page.tsx --outfile=$@ --bundle --minify \
+	    --target=es2020 --jsx=automatic --jsx-import-source=preact --legal-comments=inline --log-level=warning
 
 define archive_rule
 $(OUT)/lib/libweir-$(1).a: $(call obj_of,$(wildcard src/$(1)/*.c src/$(1)/*/*.c))

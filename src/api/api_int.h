@@ -90,6 +90,8 @@ void api_status(struct api_request *r);
 void api_openapi(struct api_request *r);
 void api_health(struct api_request *r);
 void api_metrics(struct api_request *r);
-void api_root(struct api_request *r);
+void api_page(struct api_request *r);
+void api_page_js(struct api_request *r);
+void api_page_css(struct api_request *r);
 
 #endif

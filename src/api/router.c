@@ -24,7 +24,9 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/api/v1/openapi.json"), API_PUBLIC, api_openapi},
     {STR_INIT("GET"), STR_INIT("/health"), API_PUBLIC, api_health},
     {STR_INIT("GET"), STR_INIT("/metrics"), API_LOOPBACK, api_metrics},
-    {STR_INIT("GET"), STR_INIT("/"), API_PUBLIC, api_root},
+    {STR_INIT("GET"), STR_INIT("/"), API_PUBLIC, api_page},
+    {STR_INIT("GET"), STR_INIT("/page.js"), API_PUBLIC, api_page_js},
+    {STR_INIT("GET"), STR_INIT("/page.css"), API_PUBLIC, api_page_css},
 };
 
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };

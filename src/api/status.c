@@ -1,4 +1,4 @@
-/* /health, /metrics, /api/v1/status, /api/v1/models, /api/v1/openapi.json, and a word at /. */
+/* /health, /metrics, /api/v1/status, /api/v1/models, /api/v1/openapi.json. */
 #include "api/api_int.h"
 #include "base/embed.h"
 #include "codec/time.h"
@@ -18,18 +18,6 @@ void api_health(struct api_request *r)
     bool draining = atomic_load(&r->api->draining);
     api_json(r->x, draining ? 503 : 200,
              draining ? STR("{\"status\":\"draining\"}\n") : STR("{\"status\":\"ok\"}\n"));
-}
-
-void api_root(struct api_request *r)
-{
-    http_respond(
-        r->x, 200, STR("text/plain; charset=utf-8"),
-        STR("Weir " WEIR_VERSION " is running.\n\n"
-            "Chat:        POST /v1/chat/completions   (any OpenAI client: base URL + /v1)\n"
-            "Models:      GET  /v1/models\n"
-            "Calls:       GET  /api/v1/calls          or `weir call list`\n"
-            "Native API:  GET  /api/v1/openapi.json\n"
-            "Metrics:     GET  /metrics\n"));
 }
 
 /* ---- Metrics: Prometheus' text format 0.0.4 ---- */

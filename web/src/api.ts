@@ -1,0 +1,97 @@
+// The native API, and what its answers hold. The key lives in this tab only, unless its user asks to be remembered.
+
+export interface Usage {
+    input: number; cached_input: number; cache_write: number; output: number; reasoning: number; source: string;
+}
+export interface Attempt {
+    target: string; status: number | null; error: string | null; started_us: number; connect_us: number | null;
+    first_byte_us: number | null; end_us: number | null; bytes_in: number; bytes_out: number; reused?: boolean;
+}
+export interface Call {
+    id: string; trace_id: string; time: string; key: string; endpoint: string; model: string; target: string | null;
+    status: number; outcome: string; stream: boolean; attempts: Attempt[];
+    timing: {queue_us: number | null; overhead_us: number | null; first_byte_us: number | null;
+             first_token_us: number | null; total_us: number};
+    usage: Usage | null; usage_raw: unknown; cost: {amount: string; currency: string; prices: string} | null;
+    error: {type: string; message: string; code?: string | null} | null;
+    request: any; response: any; response_complete: boolean; metadata: Record<string, unknown> | null; user: string | null;
+}
+export interface CallPage { calls: Call[]; next: string | null }
+export interface Status {
+    version: string; started: string; draining: boolean; calls: Record<string, number>; log: Record<string, number>;
+    providers: {name: string; api: string; url: string; left_out: string | null}[];
+}
+export interface Partition {
+    partition: number; start_offset: number; end_offset: number; bytes: number; segments: number; newest_ms: number;
+}
+export interface Topic {
+    name: string; durability: string; compression: string; retention_ms: number; retention_bytes: number; partitions: Partition[];
+}
+export interface LogRecord {
+    partition: number; offset: number; timestamp_ms: number; key: string | null; value: unknown; headers: Record<string, string>;
+}
+export interface Model {
+    id: string; kind: string; targets?: string[]; size_bytes?: number; state?: string; reason: string | null;
+    context_tokens?: number; uses?: number; load_ms?: number;
+}
+
+export class Failure extends Error {
+    constructor(readonly status: number, message: string) { super(message); }
+}
+
+const SLOT = "weir-key";
+export function key(): string { return sessionStorage.getItem(SLOT) ?? localStorage.getItem(SLOT) ?? ""; }
+export function signIn(key: string, remember: boolean) { (remember ? localStorage : sessionStorage).setItem(SLOT, key); }
+export function signOut() { localStorage.removeItem(SLOT); sessionStorage.removeItem(SLOT); }
+
+async function failure(answer: Response): Promise<Failure> {
+    let message = `HTTP ${answer.status}`;
+    try { message = (await answer.json()).error.message; } catch { /* not ours: the status says enough */ }
+    return new Failure(answer.status, message);
+}
+
+export async function get<T>(path: string, query: Record<string, string | number | undefined> = {}, signal?: AbortSignal): Promise<T> {
+    const words = Object.entries(query).filter(([, v]) => v !== undefined && v !== "").map(([k, v]) => `${k}=${encodeURIComponent(v!)}`);
+    const answer = await fetch("/api/v1/" + path + (words.length ? "?" + words.join("&") : ""),
+                               {headers: {authorization: `Bearer ${key()}`}, signal});
+    if (!answer.ok) throw await failure(answer);
+    return answer.json();
+}
+
+// What a chat's answer brings, as it comes.
+export interface ChatEvents { onText(text: string): void; onThought(text: string): void; onTool(index: number, name: string, json: string): void }
+export interface ChatResult { callId: string | null; target: string | null; finish: string | null }
+
+export async function chat(body: object, events: ChatEvents, signal: AbortSignal): Promise<ChatResult> {
+    const answer = await fetch("/v1/chat/completions", {
+        method: "POST", signal, body: JSON.stringify({...body, stream: true, stream_options: {include_usage: true}}),
+        headers: {authorization: `Bearer ${key()}`, "content-type": "application/json"},
+    });
+    if (!answer.ok) throw await failure(answer);
+    const result: ChatResult = {callId: answer.headers.get("x-weir-call-id"), target: answer.headers.get("x-weir-target"), finish: null};
+    const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ;) {
+        const {value, done} = await reader.read();
+        if (done) return result;
+        const lines = (rest + value).split("\n");
+        rest = lines.pop()!;
+        for (const line of lines) {
+            if (!line.startsWith("data: ") || line === "data: [DONE]") continue;
+            const event = JSON.parse(line.slice(6));
+            if (event.error) throw new Failure(502, event.error.message);
+            for (const {delta, finish_reason} of event.choices ?? []) {
+                result.finish = finish_reason ?? result.finish;
+                if (delta?.content) events.onText(delta.content);
+                if (delta?.reasoning_content) events.onThought(delta.reasoning_content);
+                for (const call of delta?.tool_calls ?? [])
+                    events.onTool(call.index ?? 0, call.function?.name ?? "", call.function?.arguments ?? "");
+            }
+        }
+    }
+}
+
+export async function models(signal?: AbortSignal): Promise<string[]> {
+    const answer = await fetch("/v1/models", {headers: {authorization: `Bearer ${key()}`}, signal});
+    if (!answer.ok) throw await failure(answer);
+    return (await answer.json()).data.map((m: {id: string}) => m.id);
+}

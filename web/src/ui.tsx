@@ -1,0 +1,99 @@
+// What every view is built of.
+import type { ComponentChildren } from "preact";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { Failure } from "./api";
+
+// ---- Where we are: #/view/rest?name=value, so that every state is a link ----
+
+export interface Place { view: string; rest: string; query: URLSearchParams }
+
+export function place(): Place {
+    const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
+    const [view, ...rest] = path.split("/");
+    return {view: view || "overview", rest: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query)};
+}
+export function link(view: string, rest = "", query: Record<string, string | number | undefined | null> = {}): string {
+    const words = Object.entries(query).filter(([, v]) => v != null && v !== "").map(([k, v]) => `${k}=${encodeURIComponent(v!)}`);
+    return `#/${view}${rest ? "/" + encodeURIComponent(rest) : ""}${words.length ? "?" + words.join("&") : ""}`;
+}
+export function usePlace(): Place {
+    const [now, set] = useState(place);
+    useEffect(() => {
+        const on = () => set(place());
+        addEventListener("hashchange", on);
+        return () => removeEventListener("hashchange", on);
+    }, []);
+    return now;
+}
+
+// ---- Data ----
+
+export interface Loaded<T> { data: T | undefined; error: Error | undefined; loading: boolean; again: () => void }
+
+// Loads when `deps` change, and every `everyMs` while the tab is in sight. Old data stays until new data is there.
+export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, deps: unknown[], everyMs = 0): Loaded<T> {
+    const [state, set] = useState<{data?: T; error?: Error; loading: boolean}>({loading: true});
+    const [turn, setTurn] = useState(0);
+    useEffect(() => {
+        const stop = new AbortController();
+        set(old => ({...old, loading: true}));
+        load(stop.signal).then(data => set({data, loading: false}), error => {
+            if (!stop.signal.aborted) set(old => ({...old, error, loading: false}));
+        });
+        return () => stop.abort();
+    }, [...deps, turn]);
+    useEffect(() => {
+        if (!everyMs) return;
+        const timer = setInterval(() => { if (!document.hidden) setTurn(n => n + 1); }, everyMs);
+        return () => clearInterval(timer);
+    }, [everyMs]);
+    return {data: state.data, error: state.error, loading: state.loading, again: useCallback(() => setTurn(n => n + 1), [])};
+}
+
+// ---- Parts ----
+
+export function Problem({error}: {error: Error | undefined}) {
+    if (!error) return null;
+    const denied = error instanceof Failure && error.status === 403;
+    return <p class={denied ? "note" : "problem"} role="alert">{denied ? "This needs an admin key: " : ""}{error.message}</p>;
+}
+
+export function Empty({title, children}: {title: string; children?: ComponentChildren}) {
+    return <div class="empty"><h2>{title}</h2>{children}</div>;
+}
+
+export function Tile({label, value, note, href}: {label: string; value: ComponentChildren; note?: ComponentChildren; href?: string}) {
+    const inside = <><span class="label">{label}</span><strong>{value}</strong>{note && <small>{note}</small>}</>;
+    return href ? <a class="tile" href={href}>{inside}</a> : <div class="tile">{inside}</div>;
+}
+
+export function Outcome({outcome, status}: {outcome: string; status: number}) {
+    return <span class={`badge ${outcome}`} title={`HTTP ${status}`}>{outcome === "ok" ? "ok" : `${outcome} ${status}`}</span>;
+}
+
+export function Copy({text, label = "Copy"}: {text: string; label?: string}) {
+    const [done, set] = useState(false);
+    return <button class="quiet" onClick={() => navigator.clipboard.writeText(text).then(() => { set(true); setTimeout(() => set(false), 1500); })}>
+        {done ? "Copied" : label}</button>;
+}
+
+export function Json({value}: {value: unknown}) {
+    return <pre class="json" tabIndex={0}>{typeof value === "string" ? value : JSON.stringify(value, null, 2)}</pre>;
+}
+
+// A row that is opened by a click or by Enter; its first cell holds the real link.
+export function Row({href, children}: {href: string; children: ComponentChildren}) {
+    return <tr class="link" onClick={event => { if (!(event.target as Element).closest("a")) location.hash = href; }}>{children}</tr>;
+}
+
+// Scrolls along with what is added, unless its reader has scrolled away.
+export function useFollow<T extends HTMLElement>(what: unknown) {
+    const box = useRef<T>(null);
+    const following = useRef(true);
+    useEffect(() => { if (following.current && box.current) box.current.scrollTop = box.current.scrollHeight; }, [what]);
+    const onScroll = () => {
+        const b = box.current!;
+        following.current = b.scrollHeight - b.scrollTop - b.clientHeight < 40;
+    };
+    return {ref: box, onScroll};
+}
