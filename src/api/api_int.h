@@ -68,6 +68,12 @@ bool api_query_since(struct http_exchange *x, int64_t *ret_wall_us);
 /* The models of the folder, in the exchange's arena. */
 size_t api_local_models(struct api_request *r, struct local_model_info **ret_infos);
 
+/* ---- targets.c ---- */
+
+/* The member `targets`. */
+void api_targets_status(struct json_writer *w, struct gateway *g);
+void api_targets_metrics(struct buf *b, struct gateway *g);
+
 /* ---- the routes ---- */
 
 void api_chat_completions(struct api_request *r);

@@ -6,6 +6,9 @@
 #include "model/local/local.h"
 #include "os/clock.h"
 
+/* Far above what CONFIG_MODELS_MAX aliases of some targets need. */
+enum { METRICS_BYTES_MAX = 64 << 20, STATUS_BYTES_MAX = 64 << 20 };
+
 EMBED(openapi_json, "src/api/openapi.json");
 
 void api_openapi(struct api_request *r)
@@ -127,9 +130,10 @@ static void connection_metrics(struct buf *b, const struct http_server *server)
 void api_metrics(struct api_request *r)
 {
     struct buf body BUF_AUTO;
-    buf_init(&body, 1 << 20);
+    buf_init(&body, METRICS_BYTES_MAX);
     call_metrics(&body, r->api->gateway);
     cache_metrics(&body, r->settings->shared);
+    api_targets_metrics(&body, r->api->gateway);
     log_metrics(&body, gateway_log(r->api->gateway));
     if (r->api->server)
         connection_metrics(&body, r->api->server);
@@ -211,7 +215,7 @@ void api_status(struct api_request *r)
     char started[TIME_TEXT_BYTES + 1];
     struct buf body BUF_AUTO;
     struct json_writer w;
-    buf_init(&body, 1 << 20);
+    buf_init(&body, STATUS_BYTES_MAX);
     json_writer_init(&w, &body);
     json_object_begin(&w);
     json_member_str(&w, STR("version"), STR(WEIR_VERSION));
@@ -221,6 +225,7 @@ void api_status(struct api_request *r)
     write_log_status(&w, gateway_log(r->api->gateway));
     write_caches(&w, r->settings->shared);
     write_providers(&w, r->settings->shared->config);
+    api_targets_status(&w, r->api->gateway);
     json_object_end(&w);
     api_json(r->x, 200, buf_str(&body));
 }

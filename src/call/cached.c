@@ -169,7 +169,7 @@ static void on_fail(void *arg, enum err error, enum model_phase phase, struct st
     call_relay_reset(c);
     c->attempt_count = 0;
     c->cache->role = ROLE_ALONE;
-    call_attempt_next(c);
+    call_attempt_first(c);
 }
 
 static const struct model_events events = {

@@ -51,7 +51,7 @@ static void on_drain(struct http_exchange *x)
 static void on_done(struct http_exchange *x)
 {
     struct call *c = x->user;
-    ASSERT(c->phase == CALL_FINISHED && c->use == NULL);
+    ASSERT(c->phase == CALL_FINISHED && c->use == NULL && c->permit.target == NULL);
     counter_add(&c->gl->counters.open_calls, (uint64_t)-1);
     call_cache_done(c);
     call_relay_release_watch(c);
@@ -177,10 +177,10 @@ static bool room_for_record(struct call *c)
     return false;
 }
 
-static bool read_request(struct call *c)
+static bool read_request(struct call *c, struct str body)
 {
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
-    if (c->endpoint->dialect->watch->read_request(c->x->body, nesting, c->x->arena, &c->request,
+    if (c->endpoint->dialect->watch->read_request(body, nesting, c->x->arena, &c->request,
                                                   &c->problem) == ERR_OK) {
         c->request_read = true;
         c->request.stream &= c->endpoint->generates;
@@ -202,9 +202,46 @@ static void answer_count(struct call *c)
     call_finish(c, CALL_OK, 200);
 }
 
+/* What the alias adds to the request counts as if the caller had sent it. */
+static bool add_params(struct call *c)
+{
+    const struct config_model *alias = c->route.alias;
+    if (!alias || !alias->param_count)
+        return true;
+    struct str body = call_params_added(c->x->body, alias, c->x->arena);
+    return body.ptr == c->x->body.ptr || read_request(c, body);
+}
+
+/* Which targets take this call. */
+static bool route(struct call *c)
+{
+    struct expr_facts facts = {
+        .model = c->request.model,
+        .endpoint = c->endpoint->name,
+        .key = c->key->name,
+        .user = c->request.user,
+        .tokens = c->request.prompt_tokens,
+        .metadata = c->request.metadata,
+        .stream = c->request.stream,
+    };
+    if (!call_some_target_is_able(c)) /* counting tokens needs none */
+        return true;
+    if (route_begin(&c->picker, &c->route, c->settings->shared->routes, c->unable, &facts,
+                    c->x->arena))
+        return true;
+    c->passed_over = route_take_skips(&c->picker);
+    openai_problem_set(&c->problem, "invalid_request_error", "model", "no_target",
+                       "no target of '%.*s' takes this call: the conditions (when) of none of "
+                       "those that could answer it hold",
+                       STR_ARG(c->request.model));
+    call_finish_problem(c, CALL_REFUSED, 400);
+    return false;
+}
+
 static void admit(struct call *c)
 {
-    if (!read_request(c) || !resolve(c) || !call_outgoing_admit(c) || !room_for_record(c))
+    if (!read_request(c, c->x->body) || !resolve(c) || !add_params(c) || !call_outgoing_admit(c) ||
+        !route(c) || !room_for_record(c))
         return;
     call_cache_enter(c);
     if (!reserve(c))
@@ -218,7 +255,7 @@ static void admit(struct call *c)
     if (c->endpoint->id == CALL_COUNT_TOKENS && !call_some_target_is_able(c))
         answer_count(c);
     else if (!call_cache_serve(c))
-        call_attempt_next(c);
+        call_attempt_first(c);
 }
 
 void call_start(struct loop_settings *settings, const struct key *key, struct str presented,

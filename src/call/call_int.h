@@ -4,6 +4,7 @@
 
 #include "call/call.h"
 #include "call/gateway_int.h"
+#include "call/route.h"
 #include "call/trace.h"
 #include "codec/json_write.h"
 #include "codec/usage.h"
@@ -19,7 +20,11 @@ struct call_attempt {
     const char *error;         /* short name ("connect", "status", …); NULL: none */
     struct openai_problem why; /* what the target, or the network, said */
     struct model_timing timing;
-    int64_t retry_after_ms; /* -1: none */
+    int64_t retry_after_ms;           /* -1: none */
+    const char *chosen_by;            /* route_pick.by */
+    bool probe;                       /* of an open breaker */
+    uint64_t backoff_us;              /* waited before it */
+    const struct route_skip *skipped; /* targets passed over for it */
 };
 
 /* A translation of the answer under way; see translate.c. */
@@ -55,12 +60,17 @@ struct call {
     bool request_read;
     struct config_route route;
     uint32_t unable; /* a bit for each of the route's targets that cannot do what is asked */
+    const struct route_skip *passed_over; /* targets, when in the end there was no attempt more */
     struct reservation reservation;
     struct call_cache *cache; /* cached.c's; NULL: the model has none */
 
     /* The attempt under way, and those before it. */
     struct call_attempt *attempts;
     size_t attempt_count;
+    struct route picker;
+    struct target_permit permit; /* of the attempt under way */
+    enum err last_kind;          /* what the attempt before ended in; ERR_OK: a status */
+    uint64_t backoff_from_us;    /* waiting since; 0: not waiting */
     struct model_use *use;
     const struct dialect *spoken; /* with its target; another than the client's: translated */
     struct model_request outgoing;
@@ -117,8 +127,10 @@ struct call {
 
 /* ---- attempt.c ---- */
 
-/* Start the next attempt (the first one too). */
-void call_attempt_next(struct call *c);
+/* Start the first attempt; c->picker has begun. */
+void call_attempt_first(struct call *c);
+/* The first content byte came: the target works. */
+void call_attempt_answered(struct call *c);
 /* The status for a client when an attempt ended in this. */
 int call_status_of(enum err kind);
 /* The use is over or given up: note its times in the attempt, and let it go. */
@@ -130,6 +142,11 @@ static inline struct call_attempt *call_attempt_now(const struct call *c)
 /* The attempt under way failed before its first content: try on, or finish with its error. error:
  * the attempt's short name; kind: what it was (ERR_OK: a status). */
 void call_attempt_failed(struct call *c, enum err kind, const char *error);
+
+/* ---- params.c ---- */
+
+/* The body of a request that was read, with the alias's parameters that it lacks; in the arena. */
+struct str call_params_added(struct str body, const struct config_model *alias, struct arena *a);
 
 /* ---- outgoing.c ---- */
 

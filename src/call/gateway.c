@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "call/gateway_int.h"
+#include "call/route.h"
 #include "call/warm.h"
 #include "model/local/local.h"
 #include "model/provider.h"
@@ -24,6 +25,7 @@ static struct settings *settings_new(struct gateway *g, struct config *config)
         if (m->cache_ttl_ms)
             s->caches[i] = caches_get(g->caches, m->name, m->cache_ttl_ms, (size_t)m->cache_bytes);
     }
+    s->routes = route_table_new(g->targets, config);
     return s;
 }
 
@@ -40,6 +42,7 @@ void settings_put(struct settings *s)
     for (size_t i = 0; i < s->config->model_count; i++)
         cache_put(s->caches[i]);
     mem_free(s->caches);
+    route_table_free(s->routes);
     keys_put(s->keys);
     prices_put(s->prices);
     config_put(s->config);
@@ -248,6 +251,7 @@ enum err gateway_new(const struct gateway_options *options, struct buf *detail,
     g->data_dir = arena_str(&g->memory, options->data_dir);
     g->limiters = limiters_new();
     g->caches = caches_new();
+    g->targets = targets_new();
     g->local = options->local;
     g->loop_total = options->loop_total ? options->loop_total : 1;
     g->proxy = options->proxy;
@@ -276,6 +280,7 @@ void gateway_free(struct gateway *g)
     settings_put(g->settings);
     limiters_free(g->limiters);
     caches_free(g->caches);
+    targets_free(g->targets);
     tls_context_unref(g->tls);
     os_mutex_release(&g->lock);
     arena_release(&g->memory);
@@ -365,4 +370,9 @@ struct local_models *gateway_local(struct gateway *g)
 struct str gateway_data_dir(const struct gateway *g)
 {
     return g->data_dir;
+}
+
+struct targets *gateway_targets(struct gateway *g)
+{
+    return g->targets;
 }

@@ -56,6 +56,7 @@ struct settings {
     struct keys *keys;
     struct prices *prices;
     struct cache **caches; /* by config_model.index; NULL: that model has none */
+    struct route_table *routes;
 };
 
 /* The settings in force, with a reference. Any thread. */
@@ -96,6 +97,8 @@ void gateway_count_unauthorized(struct gateway_loop *gl);
 struct log *gateway_log(struct gateway *g);
 struct log_part *gateway_calls(struct gateway *g);
 struct local_models *gateway_local(struct gateway *g);
+/* What is known of the targets, for status and metrics. */
+struct targets *gateway_targets(struct gateway *g);
 struct str gateway_data_dir(const struct gateway *g);
 
 /* One loop's view of some settings, counted without atomics: only its loop's thread touches it. */

@@ -14,6 +14,7 @@ struct gateway {
     struct limiters *limiters;
     struct caches *caches;
     struct warmer *warmer;
+    struct targets *targets;
     struct key_spec *extra_keys;
     size_t extra_key_count;
     struct local_models *local;

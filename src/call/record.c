@@ -31,6 +31,22 @@ static void member_since(struct json_writer *w, const struct call *c, struct str
         json_u64(w, us > c->x->start_us ? us - c->x->start_us : 0);
 }
 
+/* Targets that were passed over, and why. */
+static void member_skips(struct json_writer *w, const struct route_skip *skip)
+{
+    if (!skip)
+        return;
+    json_key(w, STR("skipped"));
+    json_array_begin(w);
+    for (; skip; skip = skip->next) {
+        json_object_begin(w);
+        json_member_str(w, STR("target"), skip->target->name);
+        json_member_str(w, STR("reason"), str_from_c(target_skip_name(skip->reason)));
+        json_object_end(w);
+    }
+    json_array_end(w);
+}
+
 static void write_attempt(struct json_writer *w, const struct call *c, const struct call_attempt *a)
 {
     json_object_begin(w);
@@ -50,6 +66,12 @@ static void write_attempt(struct json_writer *w, const struct call *c, const str
     json_member_u64(w, STR("bytes_in"), a->timing.bytes_in);
     json_member_u64(w, STR("bytes_out"), a->timing.bytes_out);
     json_member_bool(w, STR("reused"), a->timing.reused);
+    if (a->chosen_by)
+        json_member_str(w, STR("chosen_by"), str_from_c(a->chosen_by));
+    if (a->probe)
+        json_member_bool(w, STR("probe"), true);
+    json_member_u64(w, STR("backoff_us"), a->backoff_us);
+    member_skips(w, a->skipped);
     json_object_end(w);
 }
 
@@ -66,6 +88,7 @@ static void write_attempts(struct json_writer *w, const struct call *c)
     for (size_t i = 0; i < attempts_of(c); i++)
         write_attempt(w, c, &c->attempts[i]);
     json_array_end(w);
+    member_skips(w, c->passed_over);
 }
 
 /* overhead_us is what Weir itself took: all but the time in attempts. */

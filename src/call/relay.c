@@ -148,6 +148,7 @@ void call_relay_content(struct call *c)
         return;
     c->content = true;
     c->first_token_us = os_now_us();
+    call_attempt_answered(c);
     loop_timer_stop(&c->deadline_timer);
     loop_timer_stop(&c->ping_timer);
 }

@@ -36,6 +36,7 @@ enum {
     CONFIG_PRICES_MAX = 4096,
     CONFIG_HEADERS_MAX = 32,     /* of one provider */
     CONFIG_PARAMS_MAX = 32,      /* of one alias */
+    CONFIG_CONDITIONS_MAX = 16,  /* of one target, those of the aliases it came through included */
     CONFIG_NAME_BYTES_MAX = 128, /* of a provider, alias or key */
     CONFIG_MISTAKES_MAX = 100    /* lines reported; one more says how many were left out */
 };
@@ -135,6 +136,28 @@ struct config_model_name {
     struct str upstream;
 };
 
+/* When a target is left alone because it fails (state/breaker.h). */
+struct config_breaker {
+    bool off;
+    int percent;         /* of the answers in the window that are faults … */
+    int requests;        /* … once there are so many */
+    int64_t window_ms;   /* at least TALLY_SLICES ms */
+    int64_t open_ms;     /* the first time; doubles with each probe that fails */
+    int64_t open_max_ms; /* and no further than this */
+};
+
+/* Attempts at a provider that the same call has asked before. */
+struct config_retry_budget {
+    bool off;
+    int percent;           /* of the calls of the last 10 s */
+    int64_t reserve_per_s; /* that are allowed beside */
+};
+
+struct config_health {
+    struct str path;  /* GET, from the host's root; empty: no probe */
+    int64_t every_ms; /* also how long one may take */
+};
+
 struct name_index; /* name → number, private */
 
 struct config_provider {
@@ -145,6 +168,10 @@ struct config_provider {
     struct str api_version; /* azure */
     struct config_timeouts timeout;
     int connections; /* to this provider at once, over all loops */
+    int concurrency; /* calls under way, over all loops; 0: no limit */
+    struct config_breaker breaker;
+    struct config_retry_budget retry_budget;
+    struct config_health health;
     const struct config_header *headers;
     size_t header_count;
     const struct config_model_name *models; /* count 0: any name goes */
@@ -154,6 +181,8 @@ struct config_provider {
     size_t index;        /* in config.providers: for tables beside it */
 };
 
+struct expr; /* config/expr.h */
+
 /* Where an attempt goes. */
 struct config_target {
     const struct config_provider *provider;
@@ -162,6 +191,9 @@ struct config_target {
     struct str
         name; /* "provider/model"; for a name made up by config_resolve it is the caller's bytes */
     uint32_t weight; /* 1 unless written */
+    int concurrency; /* calls under way through this alias's entry; 0: no limit */
+    const struct expr *const *conditions; /* `when`: all must hold */
+    size_t condition_count;
 };
 
 enum config_strategy {

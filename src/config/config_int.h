@@ -3,7 +3,7 @@
  *
  *   yaml.c       bytes → nodes           load.c      the order of it all, options, defaults
  *   expand.c     ${…} in scalars         sections.c  listen, log, local, limits
- *   report.c     mistakes, suggestions   providers.c, models.c, keys.c, prices.c
+ *   report.c     mistakes, suggestions   providers.c, breakers.c, models.c, keys.c, prices.c
  *   read.c       nodes → values          resolve.c   lookups in a finished snapshot */
 #ifndef WEIR_CONFIG_CONFIG_INT_H
 #define WEIR_CONFIG_CONFIG_INT_H
@@ -216,6 +216,14 @@ MUST_CHECK enum err config_address_parse(struct str text, struct config_address 
 /* *ret_why: what is wrong, a constant. Parts are copied into the arena. */
 MUST_CHECK enum err config_url_parse(struct arena *a, struct str text, struct config_url *ret_url,
                                      const char **ret_why);
+
+/* ---- breakers.c: how a provider is kept from being asked too much ---- */
+
+read_fn read_breaker;      /* struct config_breaker */
+read_fn read_retry_budget; /* struct config_retry_budget */
+read_fn read_health;       /* struct config_health */
+extern const struct config_breaker breaker_default;
+extern const struct config_retry_budget retry_budget_default;
 
 /* ---- Sections ---- */
 

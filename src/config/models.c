@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "codec/json_scan.h"
 #include "codec/json_write.h"
+#include "config/expr.h"
 
 enum {
     ALIAS_DEPTH_MAX = 16,
@@ -22,6 +23,8 @@ struct reference {
     const struct node *node; /* its scalar */
     struct str text;
     int weight;
+    int concurrency;
+    struct expr *when; /* NULL: always */
 };
 
 enum alias_state {
@@ -61,12 +64,34 @@ static void read_target_model(struct loader *l, const struct field *field, const
         r->node = n;
 }
 
+/* The column of a byte of the scalar, where what is there is what the file says. */
+static unsigned column_of(const struct node *n, size_t at)
+{
+    bool as_written = n->text.ptr == n->shown.ptr || str_eq(n->text, n->shown);
+    return n->column + (as_written ? (unsigned)at + !n->plain : 0);
+}
+
+static void read_when(struct loader *l, const struct field *field, const struct node *n,
+                      void *object)
+{
+    struct reference *r = object;
+    struct expr_mistake wrong;
+    struct str text;
+    (void)field;
+    if (!scalar_text(l, n, "a condition, as tokens > 8000", &text))
+        return;
+    if (expr_parse(text, l->arena, &r->when, &wrong) != ERR_OK)
+        mistake_at(l, n->line, column_of(n, wrong.at), "%s: %s", node_path(l, n), wrong.what);
+}
+
 /* "openai/gpt-5", or {model: openai/gpt-5, weight: 9}. False after a mistake. */
 static bool read_reference(struct loader *l, const struct node *n, struct reference *ret)
 {
     static const struct field fields[] = {
         FIELD("model", read_target_model, struct reference, text),
         FIELD_IN("weight", read_int, struct reference, weight, 1, WEIGHT_MAX),
+        FIELD_IN("concurrency", read_int, struct reference, concurrency, 1, 1000000),
+        FIELD("when", read_when, struct reference, when),
     };
     struct reference r = {.node = n, .text = STR_NONE, .weight = 1};
     unsigned before = l->mistakes;
@@ -250,9 +275,9 @@ static void read_params(struct loader *l, const struct field *field, const struc
 
 static const struct choice strategies[] = {
     {"fallback", CONFIG_STRATEGY_FALLBACK, NULL},
-    {"weighted", CONFIG_STRATEGY_WEIGHTED, ": targets are tried in their order"},
-    {"latency", CONFIG_STRATEGY_LATENCY, ": targets are tried in their order"},
-    {"sticky", CONFIG_STRATEGY_STICKY, ": targets are tried in their order"},
+    {"weighted", CONFIG_STRATEGY_WEIGHTED, NULL},
+    {"latency", CONFIG_STRATEGY_LATENCY, NULL},
+    {"sticky", CONFIG_STRATEGY_STICKY, NULL},
     {NULL, 0, NULL},
 };
 
@@ -266,13 +291,9 @@ static const struct field alias_fields[] = {
     FIELD_OF("strategy", read_choice, struct alias, model.strategy, strategies),
     FIELD("retry", read_retry, struct alias, model.retry),
     FIELD_IN("deadline", read_span, struct alias, model.deadline_ms, 1, INT64_C(86400000)),
-    {.name = "sticky",
-     .read = read_choice,
-     .offset = offsetof(struct alias, model.sticky),
-     .choices = stickies,
-     .pending = ": a user may get another target each time"},
+    FIELD_OF("sticky", read_choice, struct alias, model.sticky, stickies),
     FIELD("cache", read_cache, struct alias, model),
-    FIELD_PENDING("params", read_params, struct alias, model, ": requests go on as they came"),
+    FIELD("params", read_params, struct alias, model),
 };
 
 static void read_alias(struct loader *l, const struct node *n, struct alias *a)
@@ -293,6 +314,13 @@ static void read_alias(struct loader *l, const struct node *n, struct alias *a)
         return;
     }
     READ_MAP(l, n, alias_fields, a);
+    if (a->model.strategy == CONFIG_STRATEGY_STICKY)
+        a->model.sticky = CONFIG_STICKY_USER;
+    if (a->model.sticky && a->model.strategy == CONFIG_STRATEGY_FALLBACK)
+        warning(l, n->key,
+                "%s: 'sticky' changes nothing under the strategy fallback, which always "
+                "begins with the first target: choose sticky, weighted or latency",
+                node_path(l, n));
     if (l->mistakes == before && a->reference_count == 0)
         mistake(l, n->key, "%s: 'targets' is missing, as [openai/gpt-5-mini]", node_path(l, n));
 }
@@ -370,15 +398,36 @@ static void unknown_model(struct loader *l, const struct reference *r,
                 node_path(l, r->node), STR_ARG(p->name), part_shown(l, r->node, model));
 }
 
-static void add_target(struct aliases *all, struct alias *a, const struct node *at,
+/* The target's conditions, and the one of the entry that it comes by. */
+static void add_condition(struct loader *l, const struct reference *r, struct config_target *target)
+{
+    size_t count = target->condition_count;
+    if (!r->when)
+        return;
+    if (count == CONFIG_CONDITIONS_MAX) {
+        mistake(l, r->node, "%s: more than %d conditions, with those of the aliases among them",
+                node_path(l, r->node), CONFIG_CONDITIONS_MAX);
+        return;
+    }
+    const struct expr **conditions = ARENA_ARRAY(l->arena, const struct expr *, count + 1);
+    for (size_t i = 0; i < count; i++)
+        conditions[i] = target->conditions[i];
+    conditions[count] = r->when;
+    target->conditions = conditions;
+    target->condition_count = count + 1;
+}
+
+static void add_target(struct aliases *all, struct alias *a, const struct reference *r,
                        const struct config_target *target)
 {
     if (a->model.target_count == CONFIG_TARGETS_MAX) {
-        mistake(all->l, at, "%s: more than %d targets, with those of the aliases among them",
+        mistake(all->l, r->node, "%s: more than %d targets, with those of the aliases among them",
                 node_path(all->l, a->node), CONFIG_TARGETS_MAX);
         return;
     }
-    a->targets[a->model.target_count++] = *target;
+    struct config_target *to = &a->targets[a->model.target_count++];
+    *to = *target;
+    add_condition(all->l, r, to);
 }
 
 /* "provider/model". */
@@ -388,7 +437,8 @@ static void add_direct(struct aliases *all, struct alias *a, const struct refere
     struct str model = r->text;
     struct str provider = str_split(&model, '/');
     const struct config_provider *p = config_provider_find(l->config, provider);
-    struct config_target target = {.provider = p, .weight = (uint32_t)r->weight};
+    struct config_target target = {
+        .provider = p, .weight = (uint32_t)r->weight, .concurrency = r->concurrency};
     if (!p) {
         unknown_provider(l, r, provider);
         return;
@@ -408,7 +458,7 @@ static void add_direct(struct aliases *all, struct alias *a, const struct refere
     target.model = str_skip(target.name, provider.len + 1);
     if (!p->model_count)
         target.upstream = target.model;
-    add_target(all, a, r->node, &target);
+    add_target(all, a, r, &target);
 }
 
 static void circle(struct aliases *all, const struct reference *r, const struct alias *again)
@@ -448,6 +498,11 @@ static void add_alias(struct aliases *all, struct alias *a, const struct referen
                 node_path(all->l, r->node), node_shown(all->l, r->node));
         return;
     }
+    if (r->concurrency) {
+        mistake(all->l, r->node, "%s: '%s' is an alias: write 'concurrency' at its targets",
+                node_path(all->l, r->node), node_shown(all->l, r->node));
+        return;
+    }
     if (a->is_plain) {
         struct str name = a->model.name;
         a->model = other->model;
@@ -455,7 +510,7 @@ static void add_alias(struct aliases *all, struct alias *a, const struct referen
         a->model.target_count = 0;
     }
     for (size_t i = 0; i < other->model.target_count; i++)
-        add_target(all, a, r->node, &other->targets[i]);
+        add_target(all, a, r, &other->targets[i]);
     if (!a->model.left_out.len)
         a->model.left_out = other->model.left_out;
 }

@@ -276,7 +276,9 @@ static struct config_provider new_provider(struct str name)
                                                 .first_byte_ms = 5 * MINUTE_MS,
                                                 .idle_ms = 5 * MINUTE_MS,
                                                 .total_ms = 10 * MINUTE_MS},
-                                    .connections = CONNECTIONS_DEFAULT};
+                                    .connections = CONNECTIONS_DEFAULT,
+                                    .breaker = breaker_default,
+                                    .retry_budget = retry_budget_default};
 }
 
 static void set_url(struct loader *l, struct config_provider *p, const char *url)
@@ -375,6 +377,10 @@ static void read_provider(struct loader *l, const struct node *n, struct config_
         FIELD("timeout", read_timeout, struct draft, provider.timeout),
         FIELD_IN("connections", read_int, struct draft, provider.connections, 1, 65535),
         FIELD("headers", read_headers, struct draft, provider.headers),
+        FIELD_IN("concurrency", read_int, struct draft, provider.concurrency, 1, 1000000),
+        FIELD("breaker", read_breaker, struct draft, provider.breaker),
+        FIELD("retry_budget", read_retry_budget, struct draft, provider.retry_budget),
+        FIELD("health", read_health, struct draft, provider.health),
     };
     struct draft d = {.provider = new_provider(arena_str(l->arena, n->key->text))};
     unsigned before = l->mistakes;

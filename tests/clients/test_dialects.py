@@ -302,7 +302,9 @@ def test_the_next_target_may_speak_another_language(weir, claude, model, stream)
         message = claude.messages.create(model=model, max_tokens=50, messages=SAY)
     assert text_of(message) == TEXT
     record = weir.last(model=model)
-    assert record["outcome"] == "ok" and len(record["attempts"]) == (2 if stream or model == "claude-first" else len(record["attempts"]))
+    assert record["outcome"] == "ok"
+    # The first target asked to be left alone for a while: the second call of a model may pass it over.
+    assert len(record["attempts"]) == 2 or record["attempts"][0].get("skipped"), record["attempts"]
     chunks = weir.client().chat.completions.create(model=model, messages=SAY, stream=True)
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == TEXT
 

@@ -408,20 +408,14 @@ static void what_does_nothing_says_so(void **state)
         const char *yaml;
         const char *warned;
     } cases[] = {
-        {"listen: {kafka: 127.0.0.1:9092}\n",
-         "weir.yaml:1:17: warning: listen.kafka does nothing in this version: the Kafka protocol "
-         "is not served yet\n"},
-        {"models: {a: {targets: [local/x], strategy: latency}}\n",
-         "weir.yaml:1:44: warning: strategy 'latency' does nothing in this version: targets are "
-         "tried in their order\n"},
+        {"listen: {kafka: 127.0.0.1:9092}\n", ""},
+        {"models: {a: {targets: [local/x], strategy: latency, sticky: user}}\n", ""},
         {"models: {a: {targets: [local/x], strategy: fallback}}\n", ""},
         {"models: {a: {targets: [local/x], sticky: user}}\n",
-         "weir.yaml:1:34: warning: 'sticky' does nothing in this version: a user may get another "
-         "target each time\n"},
+         "weir.yaml:1:10: warning: models.a: 'sticky' changes nothing under the strategy fallback, "
+         "which always begins with the first target: choose sticky, weighted or latency\n"},
         {"models: {a: {targets: [local/x], cache: {ttl: 1h}}}\n", ""},
-        {"models: {a: {targets: [local/x], params: {top_p: 1}}}\n",
-         "weir.yaml:1:34: warning: 'params' does nothing in this version: requests go on as they "
-         "came\n"},
+        {"models: {a: {targets: [local/x], params: {top_p: 1}}}\n", ""},
         {"providers: {anthropic: {key: k}}\nmodels: {a: anthropic/claude}\n", ""},
         {"listen: {http: '0.0.0.0:8080'}\n",
          "warning: listen.http is no loopback address and there is no listen.tls: keys and prompts "
