@@ -179,8 +179,9 @@ static void read_block(struct ask_reading *x, const struct json_value *block,
     struct ask_part *before = parts->last;
     fields_of(block, FIELDS(block_names), b);
     const struct json_value *type = &b[B_TYPE];
+    static const struct json_value nested = {STR_INIT("\"nested\""), 0, JSON_STRING};
     if (x->level > LEVELS_MAX)
-        ask_other_add(x, parts, block, type);
+        ask_other_add(x, parts, block, &nested);
     else if (json_eq(type, STR("text")) && b[B_TEXT].kind == JSON_STRING)
         ask_text_add(x, parts, ask_text(&b[B_TEXT]));
     else if (json_eq(type, STR("image")))

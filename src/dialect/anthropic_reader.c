@@ -8,6 +8,7 @@
 #include "codec/json_write.h"
 #include "dialect/anthropic_int.h"
 #include "dialect/fields.h"
+#include "dialect/halves.h"
 
 enum {
     OPEN_MAX = 16, /* blocks that are open at once */
@@ -30,6 +31,7 @@ struct block {
 
 struct answer_reader {
     unsigned max_depth;
+    struct halves halves;
     struct str json_tool; /* owned */
     bool started;
     bool finished;
@@ -53,6 +55,7 @@ struct answer_reader *anthropic_reader_new(const struct answer_options *options)
     struct answer_reader *r = NEW(struct answer_reader);
     struct str tool = options->plan.json_tool;
     r->max_depth = options->max_depth;
+    halves_init(&r->halves);
     r->json_tool = str_of(mem_strdup(tool.ptr ? tool.ptr : "", tool.len), tool.len);
     buf_init(&r->usage_start, ANTHROPIC_USAGE_BYTES_MAX);
     buf_init(&r->usage, 2 * ANTHROPIC_USAGE_BYTES_MAX);
@@ -68,6 +71,7 @@ void anthropic_reader_free(struct answer_reader *r)
     buf_release(&r->usage_start);
     buf_release(&r->usage);
     buf_release(&r->scratch);
+    halves_release(&r->halves);
     mem_free(r);
 }
 
@@ -420,7 +424,7 @@ static void take_event(struct reading *x, const struct json_value e[E_COUNT])
 void anthropic_reader_feed(struct answer_reader *r, struct str name, struct str data,
                            struct answer_sink sink)
 {
-    struct reading x = {r, sink};
+    struct reading x = {r, halves_sink(&r->halves, sink)};
     struct json_value e[E_COUNT];
     struct openai_problem problem;
     if (r->over || str_eq(str_trim(data), STR("[DONE]")))
@@ -438,7 +442,7 @@ void anthropic_reader_feed(struct answer_reader *r, struct str name, struct str 
 
 void anthropic_reader_end(struct answer_reader *r, struct answer_sink sink)
 {
-    struct reading x = {r, sink};
+    struct reading x = {r, halves_sink(&r->halves, sink)};
     if (r->finished)
         end(&x);
 }
@@ -472,7 +476,7 @@ enum err anthropic_answer_read(struct str body, const struct answer_options *opt
         return e == ERR_OK ? ERR_INVALID : e;
     }
     struct answer_reader *r = anthropic_reader_new(options);
-    struct reading x = {r, sink};
+    struct reading x = {r, halves_sink(&r->halves, sink)};
     if (m[M_ERROR].kind != JSON_NONE) {
         openai_error_read(body, 200, &problem);
         fail(&x, &problem);

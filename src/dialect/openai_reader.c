@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "codec/json_write.h"
 #include "dialect/fields.h"
+#include "dialect/halves.h"
 #include "dialect/openai_int.h"
 
 enum { ARGUMENTS_BYTES_MAX = 64 << 20 /* of one call, in a whole body */ };
@@ -40,6 +41,7 @@ struct choice_state {
 
 struct answer_reader {
     unsigned max_depth;
+    struct halves halves;
     bool started;
     bool over; /* END or ERROR was emitted */
     struct choice_state *choices;
@@ -60,6 +62,7 @@ struct answer_reader *openai_reader_new(const struct answer_options *options)
 {
     struct answer_reader *r = NEW(struct answer_reader);
     r->max_depth = options->max_depth;
+    halves_init(&r->halves);
     buf_init(&r->scratch, ARGUMENTS_BYTES_MAX);
     (void)snprintf(r->id, sizeof r->id, "%.*s", (int)(options->id.len < 40 ? options->id.len : 40),
                    options->id.len ? options->id.ptr : "");
@@ -73,6 +76,7 @@ void openai_reader_free(struct answer_reader *r)
     mem_free(r->choices);
     mem_free(r->calls);
     buf_release(&r->scratch);
+    halves_release(&r->halves);
     mem_free(r);
 }
 
@@ -512,7 +516,7 @@ static void end(struct reading *x)
 void openai_reader_feed(struct answer_reader *r, struct str name, struct str data,
                         struct answer_sink sink)
 {
-    struct reading x = {r, sink};
+    struct reading x = {r, halves_sink(&r->halves, sink)};
     struct json_value k[K_COUNT];
     if (r->over)
         return;
@@ -541,7 +545,7 @@ void openai_reader_feed(struct answer_reader *r, struct str name, struct str dat
 
 void openai_reader_end(struct answer_reader *r, struct answer_sink sink)
 {
-    struct reading x = {r, sink};
+    struct reading x = {r, halves_sink(&r->halves, sink)};
     for (size_t i = 0; i < r->choice_count; i++)
         if (!r->choices[i].finished)
             return;
@@ -558,7 +562,7 @@ enum err openai_answer_read(struct str body, const struct answer_options *option
         return e == ERR_OK ? ERR_INVALID : e;
     }
     struct answer_reader *r = openai_reader_new(options);
-    struct reading x = {r, sink};
+    struct reading x = {r, halves_sink(&r->halves, sink)};
     struct openai_problem problem;
     if (is_error(k)) {
         openai_error_read(body, 200, &problem);
