@@ -85,3 +85,20 @@ void os_child_grow_stack(size_t max_bytes)
     limit.rlim_cur = max_bytes;
     setrlimit(RLIMIT_STACK, &limit);
 }
+
+void os_stderr_mute(bool mute)
+{
+    static int kept = -1;
+    if (mute && kept < 0) {
+        int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+        if (nowhere >= 0 && kept >= 0)
+            dup2(nowhere, STDERR_FILENO);
+        if (nowhere >= 0)
+            close(nowhere);
+    } else if (!mute && kept >= 0) {
+        dup2(kept, STDERR_FILENO);
+        close(kept);
+        kept = -1;
+    }
+}

@@ -2,6 +2,8 @@
 #ifndef WEIR_OS_CHILD_H
 #define WEIR_OS_CHILD_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -15,6 +17,10 @@ MUST_CHECK enum err os_program_path(struct buf *out);
  * file descriptor from first_unused_fd on is closed; and `name` (at most 15 bytes) shows in top.
  * Before other threads start. */
 void os_child_begin(const char *name, int first_unused_fd);
+
+/* Keep what a library writes to standard error from being seen, or let it be again. Only a process
+ * of one thread may. */
+void os_stderr_mute(bool mute);
 
 /* Let the stack of the main thread grow to so many bytes, as far as the system allows. */
 void os_child_grow_stack(size_t max_bytes);

@@ -14,6 +14,7 @@
 #include "model/local/engine_request.h"
 #include "model/local/frame.h"
 #include "model/local/prompt.h"
+#include "model/local/sampler.h"
 #include "model/local/text_gate.h"
 
 struct engine;
@@ -45,7 +46,7 @@ struct engine_seq {
     int32_t cached;   /* of them, those that were there already */
     int slot;         /* sequence number; -1: none */
     llama_token next; /* sampled, not yet decoded */
-    struct llama_sampler *sampler;
+    struct sampler sampler;
     int64_t generated;
     uint64_t slot_us; /* when it got its slot */
     struct text_gate gate;
@@ -61,7 +62,8 @@ struct engine_use {
     struct prompt *prompts;
     size_t prompt_count;
 
-    struct engine_seq *seqs; /* what generates */
+    struct llama_sampler *grammar; /* that its sequences begin with; NULL: none */
+    struct engine_seq *seqs;       /* what generates */
     unsigned seq_count;
     unsigned open; /* of them, not done */
 

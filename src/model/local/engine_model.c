@@ -66,7 +66,9 @@ static void read_vocabulary(struct engine_model *m)
         m->controls[m->control_count++] = text;
         m->control_first[(unsigned char)text.ptr[0]] = true;
     }
-    m->sampling = (struct sampler_model){.vocab_size = n, .ends = m->ends, .end_count = ends};
+    m->candidates = mem_array((size_t)n, sizeof *m->candidates);
+    m->sampling = (struct sampler_model){
+        .vocab_size = n, .ends = m->ends, .end_count = ends, .candidates = m->candidates};
 }
 
 static void read_template(struct engine_model *m)
@@ -336,6 +338,7 @@ void engine_model_release(struct engine_model *m)
     arena_release(&m->arena);
     mem_free(m->controls);
     mem_free(m->ends);
+    mem_free(m->candidates);
     *m = (struct engine_model){0};
 }
 

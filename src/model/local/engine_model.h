@@ -48,6 +48,7 @@ struct engine_model {
     int32_t width;                 /* of a vector: of an embedding, or classes of a ranking model */
     struct sampler_model sampling; /* vocabulary, context of one sequence, ends */
     llama_token *ends;
+    llama_token_data *candidates;
     unsigned parallel; /* sequences there are */
     unsigned threads;
     uint64_t kv_bytes;    /* taken */

@@ -161,8 +161,6 @@ static bool harmless(struct str name, const struct json_value *v)
         return true;
     if (str_eq(name, STR("tool_choice")) || str_eq(name, STR("function_call")))
         return json_eq(v, STR("none")) || json_eq(v, STR("auto"));
-    if (str_eq(name, STR("response_format")))
-        return json_find(v->raw, "type", &inner) && json_eq(&inner, STR("text"));
     if (str_eq(name, STR("modalities")))
         return json_find(v->raw, "0", &inner) && json_eq(&inner, STR("text")) &&
                !json_find(v->raw, "1", &inner);
@@ -171,10 +169,9 @@ static bool harmless(struct str name, const struct json_value *v)
     return false;
 }
 
-static const char *const refused_fields[] = {
-    "tools",      "tool_choice", "functions",         "function_call", "response_format",
-    "modalities", "audio",       "grammar",           "json_schema",   "guided_json",
-    "best_of",    "suffix",      "web_search_options"};
+static const char *const refused_fields[] = {"tools",         "tool_choice", "functions",
+                                             "function_call", "modalities",  "audio",
+                                             "best_of",       "suffix",      "web_search_options"};
 
 static enum err refuse(struct engine_parse *p, const char *name)
 {
@@ -302,6 +299,10 @@ static const struct {
     {"top_logprobs", TASK(CHAT), read_top_logprobs},
     {"stream", GENERATES, read_stream},
     {"ignore_eos", GENERATES, read_ignore_eos},
+    {"response_format", GENERATES, engine_parse_format},
+    {"json_schema", GENERATES, engine_parse_schema},
+    {"guided_json", GENERATES, engine_parse_schema},
+    {"grammar", GENERATES, engine_parse_grammar},
     {"echo", TASK(COMPLETION), read_echo},
     {"input", TASK(EMBEDDING), read_input},
     {"dimensions", TASK(EMBEDDING), read_dimensions},
@@ -347,6 +348,8 @@ static enum err settle_generation(struct engine_parse *p)
         return engine_parse_fail(p, "top_logprobs", "'top_logprobs' needs 'logprobs': true");
     if (p->logprobs_asked)
         r->logprobs = p->top_logprobs;
+    if (r->grammar_is_json && r->stop_count)
+        return engine_parse_fail(p, "stop", "'stop' could cut the JSON that is asked for");
     size_t prompts = r->task == FRAME_TASK_COMPLETION ? r->input_count : 1;
     if (prompts * (size_t)r->choices > ENGINE_CHOICES_MAX)
         return engine_parse_fail(p, "n",

@@ -5,14 +5,16 @@
  *   completions  prompt (text, tokens, lists of either), echo, max_tokens 0 with echo
  *   generate     temperature, top_p, seed, max_tokens, max_completion_tokens, stop,
  *                frequency_penalty, presence_penalty, logit_bias, logprobs, top_logprobs, n,
- * stream, stream_options.include_usage; beyond OpenAI's min_p, top_k, repeat_penalty, ignore_eos
+ *                stream, stream_options.include_usage, response_format (text, json_object,
+ *                json_schema); beyond OpenAI's min_p, top_k, repeat_penalty, ignore_eos,
+ *                json_schema, grammar
  *   embeddings   input (text, tokens, lists of either), encoding_format, dimensions
  *   rerank       query, documents (text or {text}), top_n, return_documents
  *   tokenize     content, or messages; add_special, parse_special, with_pieces
  *
  *   refused      what would change the answer and cannot be done: content that is not text, audio
  *   ignored      everything else (user, metadata, store, reasoning_effort, …), and the model's
- * name: whoever asks has found this engine
+ *                name: whoever asks has found this engine
  *
  * null is "not given". */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_REQUEST_H
@@ -37,7 +39,8 @@ enum {
     ENGINE_CHOICES_MAX = 128, /* of one prompt, and of one request that generates */
     ENGINE_TOP_LOGPROBS_MAX = 20,
     ENGINE_NESTING_MAX = 128,
-    ENGINE_COMPLETION_TOKENS = 16, /* where a completion does not say how many; OpenAI's */
+    ENGINE_GRAMMAR_BYTES_MAX = 64 << 10, /* as somebody writes it */
+    ENGINE_COMPLETION_TOKENS = 16,       /* where a completion does not say how many; OpenAI's */
 };
 
 struct engine_message {
@@ -94,6 +97,8 @@ struct engine_request {
     int64_t max_tokens; /* -1: as many as the context has room for; 0 with echo only */
     int64_t choices;    /* of each prompt */
     int64_t logprobs;   /* likeliest tokens shown beside each; -1: no logprobs */
+    struct str grammar; /* GBNF, NUL-terminated, that the answer follows; NULL: none */
+    bool grammar_is_json;
     bool echo;
     bool stream;
     bool include_usage;

@@ -1,5 +1,6 @@
 /* The parts of reading a request: engine_request.c (fields, the whole), engine_request_chat.c
- * (messages), engine_request_input.c (prompts, inputs, documents). */
+ * (messages), engine_request_format.c
+ * (grammars), engine_request_input.c (prompts, inputs, documents). */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_REQUEST_INT_H
 #define WEIR_MODEL_LOCAL_ENGINE_REQUEST_INT_H
 
@@ -25,6 +26,10 @@ struct engine_parse {
 enum err engine_parse_integer(struct engine_parse *p, const char *name, int64_t min, int64_t max,
                               int64_t *value);
 enum err engine_parse_bool(struct engine_parse *p, const char *name, bool *value);
+
+enum err engine_parse_format(struct engine_parse *p);
+enum err engine_parse_schema(struct engine_parse *p);
+enum err engine_parse_grammar(struct engine_parse *p);
 
 enum err engine_parse_messages(struct engine_parse *p);
 

@@ -3,7 +3,6 @@
 #include "base/mem.h"
 #include "model/local/engine_int.h"
 #include "model/local/logprobs.h"
-#include "model/local/sampler.h"
 #include "os/clock.h"
 
 enum { PIECE_BYTES_MAX = 4096 }; /* one token's text */
@@ -33,9 +32,9 @@ void engine_seq_admit(struct engine_seq *seq, int slot, int32_t cached)
     seq->slot_us = os_now_us();
     seq->state = SEQ_PROMPT;
     seq->position = seq->cached = cached;
-    seq->sampler =
-        sampler_new(&seq->use->request, seq->choice.index % (unsigned)seq->use->request.choices,
-                    &e->model.sampling);
+    const struct engine_use *use = seq->use;
+    sampler_init(&seq->sampler, &use->request, seq->choice.index % (unsigned)use->request.choices,
+                 use->grammar, &e->model.sampling);
 }
 
 static void leave_slot(struct engine_seq *seq)
@@ -48,8 +47,7 @@ static void leave_slot(struct engine_seq *seq)
     seq->slot = -1;
     uint64_t took = os_now_us() - seq->slot_us;
     e->use_us = e->use_us ? (e->use_us * 7 + took) / 8 : took;
-    llama.llama_sampler_free(seq->sampler);
-    seq->sampler = NULL;
+    sampler_release(&seq->sampler);
 }
 
 static void leave_queue(struct engine_seq *seq)
@@ -99,8 +97,10 @@ static bool add_piece(struct engine_seq *seq, llama_token token)
     char room[PIECE_BYTES_MAX];
     struct engine *e = engine_of(seq);
     struct engine_use *use = seq->use;
+    /* To a grammar a control token is its text. */
+    bool shows_control = use->grammar != NULL;
     buf_reset(&e->scratch);
-    bool stop = text_gate_push(&seq->gate, piece_of(e, token, false, room), &e->scratch);
+    bool stop = text_gate_push(&seq->gate, piece_of(e, token, shows_control, room), &e->scratch);
     answer_text(&use->answer, &seq->choice, buf_str(&e->scratch), &use->out);
     return stop;
 }
@@ -211,7 +211,12 @@ void engine_seq_next(struct engine_seq *seq, int32_t row)
 {
     struct engine *e = engine_of(seq);
     const float *logits = llama.llama_get_logits_ith(e->model.context, row);
-    take_token(seq, llama.llama_sampler_sample(seq->sampler, e->model.context, row), logits);
+    llama_token token = sampler_next(&seq->sampler, logits, &e->model.sampling);
+    if (token == LLAMA_TOKEN_NULL)
+        engine_use_fail(seq->use, "the model has no token that goes on as the grammar, or the "
+                                  "biases, ask");
+    else
+        take_token(seq, token, logits);
 }
 
 bool engine_seq_wants_token(const struct engine_seq *seq)

@@ -1,6 +1,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "model/local/engine_int.h"
+#include "os/child.h"
 #include "os/clock.h"
 #include "os/random.h"
 
@@ -101,6 +102,8 @@ static void use_free(struct engine_use *use)
     for (unsigned i = 0; i < use->seq_count; i++)
         engine_seq_release(&use->seqs[i]);
     mem_free(use->seqs);
+    if (use->grammar)
+        llama.llama_sampler_free(use->grammar);
     mem_free(use->vectors);
     answer_release(&use->answer);
     buf_release(&use->out);
@@ -133,6 +136,7 @@ static void keep_needed(struct engine_request *r)
     arena_release(&r->arena);
     r->arena = kept;
     r->messages = NULL;
+    r->grammar = STR_NONE;
     r->message_count = 0;
     r->query = STR_NONE;
 }
@@ -186,6 +190,28 @@ static void begin(struct engine_use *use)
     }
 }
 
+static enum err read_grammar(struct engine_use *use, const struct engine_model *m,
+                             struct openai_problem *problem)
+{
+    const struct engine_request *r = &use->request;
+    if (!r->grammar.ptr)
+        return ERR_OK;
+    os_stderr_mute(true); /* llama.cpp writes a grammar that it does not like there */
+    use->grammar = llama.llama_sampler_init_grammar(m->vocab, r->grammar.ptr, "root");
+    os_stderr_mute(false);
+    BUF_AUTO struct buf log;
+    buf_init(&log, 1024);
+    llama_api_log_take(&log);
+    if (use->grammar)
+        return ERR_OK;
+    openai_problem_set(problem, "invalid_request_error",
+                       r->grammar_is_json ? "response_format" : "grammar", NULL, "%s",
+                       r->grammar_is_json
+                           ? "the schema cannot be kept: it refers to itself without end"
+                           : "the grammar is not valid GBNF with a rule 'root'");
+    return ERR_INVALID;
+}
+
 /* Read and tokenise. On an error nothing of the use is left. */
 static enum err use_read(struct engine *e, struct engine_use *use, enum frame_task task,
                          struct str body, struct openai_problem *problem)
@@ -197,6 +223,8 @@ static enum err use_read(struct engine *e, struct engine_use *use, enum frame_ta
     if (err == ERR_OK)
         err =
             prompts_tokenize(&e->model, &use->request, &use->prompts, &use->prompt_count, problem);
+    if (err == ERR_OK && (err = read_grammar(use, &e->model, problem)) != ERR_OK)
+        prompts_release(use);
     if (err != ERR_OK)
         engine_request_release(&use->request);
     return err;

@@ -59,11 +59,14 @@
     X(llama_n_seq_max)                                                                             \
     X(llama_pooling_type)                                                                          \
     X(llama_sampler_accept)                                                                        \
+    X(llama_sampler_apply)                                                                         \
     X(llama_sampler_chain_add)                                                                     \
     X(llama_sampler_chain_default_params)                                                          \
     X(llama_sampler_chain_init)                                                                    \
+    X(llama_sampler_clone)                                                                         \
     X(llama_sampler_free)                                                                          \
     X(llama_sampler_init_dist)                                                                     \
+    X(llama_sampler_init_grammar)                                                                  \
     X(llama_sampler_init_greedy)                                                                   \
     X(llama_sampler_init_logit_bias)                                                               \
     X(llama_sampler_init_min_p)                                                                    \
@@ -71,7 +74,6 @@
     X(llama_sampler_init_temp)                                                                     \
     X(llama_sampler_init_top_k)                                                                    \
     X(llama_sampler_init_top_p)                                                                    \
-    X(llama_sampler_sample)                                                                        \
     X(llama_state_seq_get_data)                                                                    \
     X(llama_state_seq_get_size)                                                                    \
     X(llama_state_seq_set_data)                                                                    \

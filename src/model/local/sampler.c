@@ -3,7 +3,11 @@
 #include <math.h>
 
 #include "base/mem.h"
+#include "model/local/logprobs.h"
 #include "os/random.h"
+
+/* Asked about first when a grammar refuses a token. */
+enum { LIKELIEST = 256 };
 
 /* Below it logits divided by the temperature leave what a float holds. */
 #define TEMPERATURE_MIN 1e-5
@@ -47,8 +51,8 @@ static uint32_t seed_of(const struct engine_sampling *s, unsigned choice)
     return seed == LLAMA_DEFAULT_SEED ? 0 : seed;
 }
 
-struct llama_sampler *sampler_new(const struct engine_request *request, unsigned choice,
-                                  const struct sampler_model *model)
+static struct llama_sampler *chain_new(const struct engine_request *request, unsigned choice,
+                                       const struct sampler_model *model)
 {
     const struct engine_sampling *s = &request->sampling;
     struct llama_sampler_chain_params params = llama.llama_sampler_chain_default_params();
@@ -69,4 +73,104 @@ struct llama_sampler *sampler_new(const struct engine_request *request, unsigned
     add(chain, llama.llama_sampler_init_temp((float)s->temperature));
     add(chain, llama.llama_sampler_init_dist(seed_of(s, choice)));
     return chain;
+}
+
+void sampler_init(struct sampler *s, const struct engine_request *request, unsigned choice,
+                  const struct llama_sampler *grammar, const struct sampler_model *model)
+{
+    *s = (struct sampler){.chain = chain_new(request, choice, model)};
+    if (grammar)
+        s->grammar = llama.llama_sampler_clone(grammar);
+    s->ends_when_refused = request->grammar_is_json;
+    s->narrow = request->bias_count == 0 && request->sampling.repeat_penalty == 1 &&
+                request->sampling.frequency_penalty == 0 && request->sampling.presence_penalty == 0;
+}
+
+void sampler_release(struct sampler *s)
+{
+    if (s->chain)
+        llama.llama_sampler_free(s->chain);
+    if (s->grammar)
+        llama.llama_sampler_free(s->grammar);
+    *s = (struct sampler){0};
+}
+
+/* ---- A draw ---- */
+
+static llama_token_data_array everything(const float *logits, const struct sampler_model *m)
+{
+    for (llama_token t = 0; t < m->vocab_size; t++)
+        m->candidates[t] = (llama_token_data){t, logits[t], 0};
+    return (llama_token_data_array){m->candidates, (size_t)m->vocab_size, -1, false};
+}
+
+static llama_token_data_array likeliest(const float *logits, const struct sampler_model *m)
+{
+    struct logprob_top top[LIKELIEST];
+    size_t count = LIKELIEST;
+    logprobs_top(logits, m->vocab_size, 0, top, &count);
+    for (size_t i = 0; i < count; i++)
+        m->candidates[i] = (llama_token_data){top[i].token, top[i].logprob, 0};
+    return (llama_token_data_array){m->candidates, count, -1, true};
+}
+
+/* LLAMA_TOKEN_NULL: all are banned. */
+static llama_token draw(struct sampler *s, llama_token_data_array *from)
+{
+    llama.llama_sampler_apply(s->chain, from);
+    if (from->selected < 0 || from->selected >= (int64_t)from->size)
+        return LLAMA_TOKEN_NULL;
+    const llama_token_data *chosen = &from->data[from->selected];
+    return isinf(chosen->logit) ? LLAMA_TOKEN_NULL : chosen->id;
+}
+
+static bool allowed(const struct sampler *s, llama_token token)
+{
+    llama_token_data one = {token, 1, 0};
+    llama_token_data_array array = {&one, 1, -1, false};
+    llama.llama_sampler_apply(s->grammar, &array);
+    return !isinf(one.logit);
+}
+
+/* Leave only what the grammar allows; false: nothing. */
+static bool filter(const struct sampler *s, llama_token_data_array *from)
+{
+    size_t kept = 0;
+    llama.llama_sampler_apply(s->grammar, from);
+    for (size_t i = 0; i < from->size; i++)
+        if (!isinf(from->data[i].logit))
+            from->data[kept++] = from->data[i];
+    from->size = kept;
+    return kept > 0;
+}
+
+static llama_token draw_allowed(struct sampler *s, const float *logits,
+                                const struct sampler_model *m)
+{
+    llama_token_data_array from;
+    if (s->ends_when_refused)
+        for (size_t i = 0; i < m->end_count; i++)
+            if (allowed(s, m->ends[i]))
+                return m->ends[i];
+    if (s->narrow) {
+        from = likeliest(logits, m);
+        if (filter(s, &from))
+            return draw(s, &from);
+    }
+    from = everything(logits, m);
+    return filter(s, &from) ? draw(s, &from) : LLAMA_TOKEN_NULL;
+}
+
+llama_token sampler_next(struct sampler *s, const float *logits, const struct sampler_model *model)
+{
+    llama_token_data_array from = everything(logits, model);
+    llama_token token = draw(s, &from);
+    if (s->grammar && (token == LLAMA_TOKEN_NULL || !allowed(s, token)))
+        token = draw_allowed(s, logits, model);
+    if (token == LLAMA_TOKEN_NULL)
+        return token;
+    if (s->grammar)
+        llama.llama_sampler_accept(s->grammar, token);
+    llama.llama_sampler_accept(s->chain, token);
+    return token;
 }

@@ -118,8 +118,11 @@ static const struct refusal refusals[] = {
     {"{" USER("\"a\"") ",\"n\":129}", "n", "from 1 to 128"},
     {"{" USER("\"a\"") ",\"tools\":[{}]}", "tools", "do not support"},
     {"{" USER("\"a\"") ",\"tool_choice\":\"required\"}", "tool_choice", "do not support"},
-    {"{" USER("\"a\"") ",\"response_format\":{\"type\":\"json_object\"}}", "response_format",
-     "support"},
+    {"{" USER("\"a\"") ",\"response_format\":{\"type\":\"xml\"}}", "response_format.type",
+     "must be text"},
+    {"{" USER("\"a\"") ",\"response_format\":{\"type\":\"json_object\"},\"stop\":\"}\"}", "stop",
+     "could cut"},
+    {"{" USER("\"a\"") ",\"grammar\":\"root ::= x\",\"json_schema\":{}}", "json_schema", "twice"},
     {"{" USER("\"a\"") ",\"logprobs\":3}", "logprobs", "true or false"},
     {"{" USER("\"a\"") ",\"modalities\":[\"text\",\"audio\"]}", "modalities", "do not support"},
 };
