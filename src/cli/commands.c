@@ -12,6 +12,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_check,
     &cli_bench,
     &cli_mock,
+    &cli_conformance,
     &cli_engine,
     &cli_version,
     NULL,

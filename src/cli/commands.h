@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 
 extern const struct cli_command cli_bench;
+extern const struct cli_command cli_conformance;
 extern const struct cli_command cli_engine;
 extern const struct cli_command cli_mock;
 extern const struct cli_command cli_serve;

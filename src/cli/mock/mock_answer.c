@@ -22,6 +22,7 @@ static void fail(struct mock_answer *answer, int status, struct str message)
     answer->status = status;
     answer->events_come = false;
     answer->framing = FRAMING_LENGTH;
+    answer->content_type = STR("application/json");
     buf_reset(&answer->body);
     answer->dialect->error(status, message, &answer->body);
 }
