@@ -174,6 +174,9 @@ bench: all ## Measure Weir beside nginx, Portkey and LiteLLM into bench/RESULTS.
 	@tools/packages bench
 	@bench/run $(BENCH)
 
+conformance: all ## Try Weir, Portkey and LiteLLM with one table of cases, into bench/RESULTS.md
+	@bench/conformance $(BENCH)
+
 crash: all ## Kill Weir at random under load for SECONDS=3600 and look for what was lost
 	@tools/test-env
 	@WEIR='$(CURDIR)/$(BUILD)/weir' WEIR_CRASH_SECONDS='$(or $(SECONDS),3600)' $(BUILD)/venv/bin/python -m pytest -q \
@@ -209,5 +212,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: crash all models run packages unit gates replay fuzz clients bench lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
+.PHONY: crash all models run packages unit gates replay fuzz clients bench conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -157,11 +157,11 @@ def write(options, chosen, figures, others):
     return "\n".join(parts) + "\n", missed
 
 
-def place(path, text):
+def place(path, text, begin=BEGIN, end=END):
     """Into the file between the marks, so that what others measured stays; a new file gets a title."""
-    old = path.read_text() if path.exists() else f"# Measured\n\n{BEGIN}{END}\n"
-    start, end = old.find(BEGIN), old.find(END)
+    old = path.read_text() if path.exists() else f"# Measured\n\n{begin}{end}\n"
+    start, stop = old.find(begin), old.find(end)
     if start < 0:
         path.write_text(old.rstrip("\n") + "\n\n" + text)
     else:
-        path.write_text(old[:start] + text.rstrip("\n") + old[end + len(END):])
+        path.write_text(old[:start] + text.rstrip("\n") + old[stop + len(end):])

@@ -246,7 +246,8 @@ static void append_limits(enum conf_api api, const struct conf_case *c, struct b
     static const char *const names[CONF_APIS] = {"max_completion_tokens", "max_tokens", NULL,
                                                  "max_output_tokens", "max_tokens"};
     bool two = c->asks & ASK_TWO_TOKENS;
-    if (names[api] && (two || api == CONF_MESSAGES))
+    bool wanted = api == CONF_MESSAGES || !(c->asks & ASK_NO_MAXIMUM);
+    if (names[api] && (two || wanted))
         buf_printf(out, ",\"%s\":%d", names[api], two ? 2 : 4000);
     if (c->asks & ASK_STOP)
         buf_append_str(out, api == CONF_MESSAGES ? STR(",\"stop_sequences\":[\"gamma\"]")

@@ -37,6 +37,7 @@ const struct conf_case conf_cases[] = {
           "text=8 seen.last_text=\"Grüße-水-🙂-é-\\\"q\\\"-\\\\\""),
     PLAIN("300 KB of prompt", TALK, ANY, BOTH, ASK_SYSTEM | ASK_LONG, "Hello", "text=8 usage=1"),
     PLAIN("maximum of tokens", TALK, ANY, BOTH, ASK_TWO_TOKENS, "Hello", "text=2 stop=length"),
+    PLAIN("no maximum of tokens", CHAT | RESPONSES, ANY, BOTH, ASK_NO_MAXIMUM, "Hello", "text=8 stop=end"),
     PLAIN("stop sequence", CHAT | MESSAGES, ANY, BOTH, ASK_STOP, "Hello", "text=sense stop=sequence"),
     PLAIN("two choices", CHAT | COMPLETIONS, OPENAI | AZURE, BOTH, ASK_N2, "Hello", "choices=2 text=8"),
     PLAIN("logprobs", CHAT | COMPLETIONS, OPENAI | AZURE, BOTH, ASK_LOGPROBS, "Hello", "logprobs=8 text=8"),

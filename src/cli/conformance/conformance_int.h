@@ -106,6 +106,7 @@ enum {
     ASK_CACHE = 1 << 15,      /* the system prompt is marked for the prompt's cache */
     ASK_TWO_INPUTS = 1 << 16, /* embeddings of two texts */
     ASK_BASE64 = 1 << 17,
+    ASK_NO_MAXIMUM = 1 << 19,  /* of tokens, where the API does not ask for one */
     ASK_TWO_RESULTS = 1 << 18, /* parallel calls and both results came before */
 };
 

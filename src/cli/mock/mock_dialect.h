@@ -18,8 +18,9 @@ struct mock_dialect {
     struct str (*event)(const struct mock_ask *ask, size_t i, struct buf *out);
     /* The body of an error. */
     void (*error)(int status, struct str message, struct buf *out);
-    /* The data of an error inside a stream, where it differs from the body; or NULL. */
-    void (*error_event)(int status, struct str message, struct buf *out);
+    /* The data of an error inside a stream, as its event i, where it differs from the body; or
+     * NULL. */
+    void (*error_event)(int status, struct str message, size_t i, struct buf *out);
     struct str error_event_type;
 };
 

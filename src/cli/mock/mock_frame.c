@@ -159,11 +159,15 @@ static void write_event(struct mock_answer *answer, struct str type, struct str 
 /* The stream's last event. */
 static void append_error_event(struct mock_answer *answer, struct buf *out)
 {
+    static const struct str message = STR_INIT("the mock was asked to fail inside a stream");
     const struct mock_dialect *dialect = answer->dialect;
+    int status = (int)answer->ask.fault.value;
     struct buf BUF_AUTO data;
     buf_init(&data, 1024);
-    (dialect->error_event ? dialect->error_event : dialect->error)(
-        (int)answer->ask.fault.value, STR("the mock was asked to fail inside a stream"), &data);
+    if (dialect->error_event)
+        dialect->error_event(status, message, answer->event - 1, &data);
+    else
+        dialect->error(status, message, &data);
     write_event(answer, dialect->error_event_type, buf_str(&data), true, out);
     answer->event = answer->events;
 }

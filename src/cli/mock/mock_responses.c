@@ -323,9 +323,9 @@ static void responses_error(int status, struct str message, struct buf *out)
     mock_openai.error(status, message, out);
 }
 
-static void responses_error_event(int status, struct str message, struct buf *out)
+static void responses_error_event(int status, struct str message, size_t i, struct buf *out)
 {
-    buf_printf(out, "{\"type\":\"error\",\"sequence_number\":3,\"code\":\"%s\",\"message\":\"",
+    buf_printf(out, "{\"type\":\"error\",\"sequence_number\":%zu,\"code\":\"%s\",\"message\":\"", i,
                status == 429 ? "rate_limit_exceeded" : "server_error");
     json_escape_append(out, message);
     buf_append_str(out, STR("\",\"param\":null}"));
