@@ -17,7 +17,7 @@ const look_up = tool({
 
 const seen = {};
 for (const client of ["openai", "anthropic"])
-  for (const name of ["claude", "gpt"]) {
+  for (const name of ["claude", "gpt", "gemini"]) {
     const ask = { model: clients[client](name), prompt: "Hello there", maxRetries: 0 };
     const whole = await generateText(ask);
     let stream = "";

@@ -8,7 +8,7 @@ const tools = [{ name: "look_up", input_schema: { type: "object", required: ["ci
 const text = (message) => message.content.filter((b) => b.type === "text").map((b) => b.text).join("");
 
 const seen = {};
-for (const model of ["claude", "gpt"]) {
+for (const model of ["claude", "gpt", "gemini"]) {
   const whole = await client.messages.create({ model, max_tokens: 100, messages });
   const stream = await client.messages.stream({ model, max_tokens: 100, messages }).finalMessage();
   const called = await client.messages.stream({ model, max_tokens: 100, messages, tools }).finalMessage();

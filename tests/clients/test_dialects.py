@@ -1,41 +1,14 @@
-"""Any client reaches any target: Anthropic's and OpenAI's clients against targets of both kinds, and what is kept of it."""
-import asyncio, json, pathlib, subprocess
+"""Any client reaches any target: Anthropic's and OpenAI's clients against targets of each kind, and what is kept of it."""
+import json
 
 import anthropic, httpx, openai, pytest
 
-import gateway, servers
+import dialects, gateway
+from dialects import FUNCTION, TARGETS, TEXT, TOOL, WEATHER
 from gateway import ADMIN, PROVIDER_KEY, SAY, mock_last, mock_stats, provider, until
 
-TEXT = "alpha0 бета1 gamma2 δέλτα3 naïve4 水5 🙂6 omega7"
-SCHEMA = {"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}}
-TOOL = {"name": "look_up", "description": "Look a city up.", "input_schema": SCHEMA}
-FUNCTION = {"type": "function", "function": {"name": "look_up", "description": "Look a city up.", "parameters": SCHEMA}}
-WEATHER = {"name": "weather", "description": "The weather there.", "input_schema": SCHEMA}
-# Who answers: the target of an Anthropic client's own kind, and one that has to be translated for.
-TARGETS = ["claude", "gpt"]
-
-
-@pytest.fixture(scope="module")
-def mock():
-    with servers.start("mock", "--tokens", "8") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def weir(mock):
-    config = {
-        "providers": {"openai": provider(mock.url), "anthropic": provider(mock.url, api="anthropic")},
-        "models": {
-            "claude": "anthropic/claude-sonnet-4-5",
-            "gpt": "openai/gpt-5",
-            "claude-first": {"targets": ["anthropic/fault-503", "openai/gpt-5"]},
-            "patient": {"targets": ["anthropic/fault-429=77"], "deadline": "5s"},
-            "gpt-first": {"targets": ["openai/fault-role-then-reset", "anthropic/claude-sonnet-4-5"]},
-        },
-        "prices": {"anthropic/claude-sonnet-4-5": {"input": 3, "output": 15}, "openai/gpt-5": {"input": 1, "output": 10}},
-    }
-    with gateway.serve(config) as server:
-        yield server
+mock = pytest.fixture(scope="module")(dialects.mock)
+weir = pytest.fixture(scope="module")(dialects.weir)
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +132,7 @@ def test_what_a_coding_agent_sends(weir, claude, mock, model):
             betas=["claude-code-20250219", "interleaved-thinking-2025-05-14", "fine-grained-tool-streaming-2025-05-14"]) as stream:
         message = stream.get_final_message()
     assert message.stop_reason == "tool_use" and message.content[-1].name == "tool_0"
-    sent = httpx.get(mock.url + "/mock/last/body").json()
-    assert len(sent["tools"]) == 40
+    assert len(mock_last(mock)["seen"]["tools"]) == 40
     beta = [v for n, v in mock_last(mock)["headers"] if n.lower() == "anthropic-beta"]
     assert (",".join(beta).count("claude-code-20250219") == 1) == (model == "claude")
     assert weir.last(model=model)["user"] == "user_1_account__session_2"
@@ -188,7 +160,7 @@ def test_errors_have_their_classes(weir, claude):
     with pytest.raises(anthropic.NotFoundError) as e:
         claude.messages.create(model="nothing", **say)
     assert e.value.body["error"]["type"] == "not_found_error"
-    for provider_name in "anthropic", "openai":
+    for provider_name in "anthropic", "openai", "google":
         with pytest.raises(anthropic.RateLimitError) as e:
             claude.messages.create(model=provider_name + "/fault-429", **say)
         assert e.value.body["error"]["type"] == "rate_limit_error"
@@ -200,7 +172,7 @@ def test_errors_have_their_classes(weir, claude):
     assert weir.last(model="gpt")["outcome"] == "refused"
 
 
-@pytest.mark.parametrize("target", ["anthropic", "openai"])
+@pytest.mark.parametrize("target", ["anthropic", "openai", "google"])
 @pytest.mark.parametrize("fault", ["error-in-stream", "close-mid-body", "reset-mid-body"])
 def test_a_stream_that_breaks_says_so(weir, claude, target, fault):
     with pytest.raises((anthropic.APIStatusError, anthropic.APIError)):
@@ -211,7 +183,28 @@ def test_a_stream_that_breaks_says_so(weir, claude, target, fault):
     assert record["response"]["content"][0]["text"] and TEXT.startswith(record["response"]["content"][0]["text"])
 
 
-# ---- OpenAI's clients at an Anthropic target ----
+# ---- OpenAI's clients at other targets ----
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_gemini_is_asked_in_its_own_way(weir, mock, stream):
+    answer = weir.post({"model": "gemini", "messages": [{"role": "system", "content": "Be kind."}] + SAY, "stream": stream, "max_tokens": 50})
+    assert answer.status_code == 200 and "alpha0" in answer.text
+    sent = mock_last(mock)
+    way = ":streamGenerateContent?alt=sse" if stream else ":generateContent"
+    assert sent["target"] == "/v1beta/models/gemini-2.5-flash" + way
+    headers = {name.lower(): value for name, value in sent["headers"]}
+    assert headers["x-goog-api-key"] == PROVIDER_KEY and "authorization" not in headers
+    assert json.loads(sent["body"])["systemInstruction"]["parts"] == [{"text": "Be kind."}]
+    record = weir.record_of(answer)
+    assert record["target"] == "google/gemini-2.5-flash" and record["usage"]["output"] == 8
+
+
+def test_gemini_has_embeddings_at_its_door_for_openais_clients(weir, mock):
+    assert weir.client().embeddings.create(model="google/gemini-embedding-001", input="x", encoding_format="float").data[0].embedding
+    sent = mock_last(mock)
+    assert sent["target"] == "/v1beta/openai/embeddings"
+    assert [v for n, v in sent["headers"] if n.lower() in ("authorization", "x-goog-api-key")] == ["Bearer " + PROVIDER_KEY]
+
 
 def test_openai_at_anthropic(weir, mock):
     raw = weir.client().chat.completions.with_raw_response.create(
@@ -240,13 +233,14 @@ def test_openai_at_anthropic_streamed(weir, usage):
     assert record["usage"]["output"] == 8
 
 
+@pytest.mark.parametrize("model", TARGETS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_openai_agent_of_five_turns_at_anthropic(weir, stream):
+def test_openai_agent_of_five_turns(weir, model, stream):
     client, messages = weir.client(), [{"role": "system", "content": "You look things up."}]
     for turn in range(5):
         messages.append({"role": "user", "content": f"Look up city {turn}"})
         for _ in range(2):
-            ask = dict(model="claude", messages=messages, tools=[FUNCTION])
+            ask = dict(model=model, messages=messages, tools=[FUNCTION])
             if stream:
                 with client.chat.completions.stream(**ask) as s:
                     choice = s.get_final_completion().choices[0]
@@ -273,11 +267,12 @@ def test_openai_errors_at_anthropic(weir):
     assert answer.json().keys() == {"error"}, "OpenAI's form"
 
 
+@pytest.mark.parametrize("target", ["anthropic", "google"])
 @pytest.mark.parametrize("fault", ["error-in-stream", "close-mid-body"])
-def test_openai_stream_at_anthropic_that_breaks(weir, fault):
+def test_openai_stream_that_breaks(weir, target, fault):
     with pytest.raises(openai.APIError):
-        list(weir.client().chat.completions.create(model=f"anthropic/fault-{fault}", messages=SAY, stream=True))
-    record = weir.last(model=f"anthropic/fault-{fault}")
+        list(weir.client().chat.completions.create(model=f"{target}/fault-{fault}", messages=SAY, stream=True))
+    record = weir.last(model=f"{target}/fault-{fault}")
     assert (record["status"], record["outcome"], record["response_complete"]) == (200, "error", False)
 
 
@@ -293,7 +288,7 @@ def test_what_a_target_cannot_do_is_said_before_it_is_asked(weir, mock):
 # ---- Fallback across languages ----
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("model", ["claude-first", "gpt-first"])
+@pytest.mark.parametrize("model", ["claude-first", "gpt-first", "gemini-first"])
 def test_the_next_target_may_speak_another_language(weir, claude, model, stream):
     if stream:
         with claude.messages.stream(model=model, max_tokens=50, messages=SAY) as s:
@@ -317,7 +312,8 @@ def test_the_next_target_that_can_is_taken(weir):
 
 # ---- Leaving, and being kept waiting ----
 
-@pytest.mark.parametrize("client, model", [("/v1/messages", "openai"), ("/v1/messages", "anthropic"), ("/v1/chat/completions", "anthropic")])
+@pytest.mark.parametrize("client, model", [("/v1/messages", "openai"), ("/v1/messages", "anthropic"),
+                                           ("/v1/chat/completions", "anthropic"), ("/v1/chat/completions", "google")])
 def test_a_client_that_leaves_a_translated_stream_is_noticed(weir, mock, client, model):
     before = mock_stats(mock)["cancelled"]
     name = model + "/fault-stall-mid-stream"
@@ -342,41 +338,3 @@ def test_a_waiting_stream_is_kept_alive_in_the_clients_language(mock):
             with claude.messages.stream(**{k: v for k, v in ask.items() if k != "stream"}) as stream:
                 assert text_of(stream.get_final_message()) == TEXT
             assert weir.post(ask).text.startswith(": ping\n\n")
-
-
-# ---- Clients for Node, and frameworks ----
-
-def test_anthropic_node(weir):
-    script = pathlib.Path(__file__).parent / "anthropic_node.mjs"
-    done = subprocess.run(["node", str(script), weir.url, ADMIN], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    for model, seen in json.loads(done.stdout).items():
-        assert seen == {"whole": TEXT, "stream": TEXT, "tool": "look_up", "status": 404, "stop": "end_turn", "output": 8}, model
-
-
-def test_vercel_ai_sdk(weir):
-    script = pathlib.Path(__file__).parent / "ai_sdk_node.mjs"
-    done = subprocess.run(["node", str(script), weir.url + "/v1", ADMIN], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    for pair, seen in json.loads(done.stdout).items():
-        assert seen == {"whole": TEXT, "stream": TEXT, "steps": 2, "tool": "look_up", "finish": "stop", "output": 8}, pair
-
-
-@pytest.mark.parametrize("model", TARGETS)
-def test_langchain_anthropic(weir, model):
-    from langchain_anthropic import ChatAnthropic
-    chat = ChatAnthropic(base_url=weir.url, api_key=ADMIN, model=model, max_tokens=100, max_retries=0)
-    answer = chat.invoke("Hello there")
-    assert answer.content == TEXT and answer.usage_metadata["output_tokens"] == 8
-    assert "".join(c.text for c in chat.stream("Hello there")) == TEXT
-    called = chat.bind_tools([TOOL]).invoke("Look Paris up")
-    assert called.tool_calls[0]["name"] == "look_up"
-
-
-@pytest.mark.parametrize("model", TARGETS)
-def test_langchain_openai(weir, model):
-    from langchain_openai import ChatOpenAI
-    chat = ChatOpenAI(base_url=weir.url + "/v1", api_key=ADMIN, model=model, max_retries=0)
-    assert chat.invoke("Hello there").content == TEXT
-    assert "".join(c.content for c in chat.stream("Hello there")) == TEXT
-    assert chat.bind_tools([FUNCTION]).invoke("Look Paris up").tool_calls[0]["name"] == "look_up"

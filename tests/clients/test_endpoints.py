@@ -17,6 +17,8 @@ def weir(mock):
         "providers": {
             "mock": provider(mock.url),
             "claude": provider(mock.url, api="anthropic"),
+            "azure": provider(mock.url, api="azure", api_version="2025-04-01-preview", models={"gpt-4.1": "my-deployment"}) | {"url": mock.url},
+            "azure-v1": provider(mock.url, api="azure", api_version="v1") | {"url": mock.url + "/openai/v1"},
         },
         "models": {
             "either": {"targets": ["claude/c", "mock/m"]},
@@ -58,3 +60,45 @@ def test_the_next_target_that_can_is_taken(weir):
     answer = weir.post_to("/v1/completions", {"model": "either", "prompt": "x"})
     assert answer.status_code == 200 and answer.headers["x-weir-target"] == "mock/m"
     assert len(weir.record_of(answer)["attempts"]) == 1
+
+
+def test_embeddings_pass_through(weir, mock):
+    raw = weir.client().embeddings.with_raw_response.create(model="mock/m", input=["one", "two"], encoding_format="float")
+    record = weir.call(raw.headers["x-weir-call-id"])
+    assert len(raw.parse().data) == 2
+    assert (record["endpoint"], record["outcome"], record["stream"]) == ("embeddings", "ok", False)
+    assert record["usage"]["input"] > 0 and record["usage"]["output"] == 0
+    assert httpx.get(mock.url + "/mock/last/body").json() == {"model": "m", "input": ["one", "two"], "encoding_format": "float"}
+    assert weir.client().embeddings.create(model="azure/gpt-4.1", input="x").data[0].embedding
+
+
+@pytest.mark.parametrize("endpoint, body, path", [
+    ("/v1/chat/completions", {"messages": SAY}, "/openai/deployments/my-deployment/chat/completions?api-version=2025-04-01-preview"),
+    ("/v1/completions", {"prompt": "x"}, "/openai/deployments/my-deployment/completions?api-version=2025-04-01-preview"),
+    ("/v1/messages", {"messages": SAY, "max_tokens": 9}, "/openai/deployments/my-deployment/chat/completions?api-version=2025-04-01-preview"),
+])
+def test_azure_by_deployment(weir, mock, endpoint, body, path):
+    answer = weir.post_to(endpoint, {"model": "azure/gpt-4.1"} | body)
+    assert answer.status_code == 200, answer.text
+    sent = mock_last(mock)
+    assert sent["target"] == path
+    headers = {name.lower(): value for name, value in sent["headers"]}
+    assert headers["api-key"] == PROVIDER_KEY and "authorization" not in headers
+    assert weir.record_of(answer)["target"] == "azure/gpt-4.1"
+
+
+def test_azure_without_versions(weir, mock):
+    with weir.client().chat.completions.stream(model="azure-v1/gpt-5", messages=SAY) as stream:
+        assert stream.get_final_completion().choices[0].finish_reason == "stop"
+    assert mock_last(mock)["target"] == "/openai/v1/chat/completions"
+    assert httpx.get(mock.url + "/mock/last/body").json()["model"] == "gpt-5"
+
+
+def test_no_models_name_leaves_its_place_in_a_path(weir, mock):
+    config = {"providers": {"azure": provider(mock.url, api="azure", api_version="2024-10-21") | {"url": mock.url}}}
+    with gateway.serve(config) as server:
+        before = gateway.mock_stats(mock)["requests"]
+        answer = server.post({"model": "azure/..", "messages": SAY})
+        assert answer.status_code == 502 and gateway.mock_stats(mock)["requests"] == before
+        assert server.post({"model": "azure/a/../../b?c#d", "messages": SAY}).status_code == 200
+        assert mock_last(mock)["target"].startswith("/openai/deployments/a%2F..%2F..%2Fb%3Fc%23d/chat/completions?")

@@ -1,7 +1,7 @@
 """The model inside, through the gateway: official clients, records, limits, and an engine that dies."""
 import concurrent.futures, os, pathlib, shutil, signal, time
 
-import httpx, openai, pytest
+import anthropic, httpx, openai, pytest
 from langchain_openai import ChatOpenAI
 
 import gateway, servers
@@ -46,6 +46,18 @@ def test_a_stream_says_the_same(weir):
 def test_langchain(weir):
     chat = ChatOpenAI(base_url=weir.url + "/v1", api_key=ADMIN, model="local/smollm2", temperature=0, max_tokens=40)
     assert "Paris" in chat.invoke(CAPITAL[0]["content"]).content
+
+
+def test_anthropics_clients_get_it_by_translation(weir):
+    claude = anthropic.Anthropic(base_url=weir.url, api_key=gateway.ADMIN, max_retries=0)
+    asked = dict(model="local/smollm2", max_tokens=12, messages=[{"role": "user", "content": "Say hello."}], extra_body={"temperature": 0})
+    message = claude.messages.create(**asked)
+    with claude.messages.stream(**asked) as stream:
+        streamed = stream.get_final_message()
+    assert message.content[0].text == streamed.content[0].text != ""
+    assert message.usage.output_tokens == streamed.usage.output_tokens > 0
+    record = weir.last(model="local/smollm2")
+    assert (record["endpoint"], record["target"], record["usage"]["source"]) == ("messages", "local/smollm2", "provider")
 
 
 def test_it_is_listed_with_its_state(weir):
