@@ -30,6 +30,7 @@ struct call_attempt {
 /* A translation of the answer under way; see translate.c. */
 struct call_translation {
     struct answer_options options;
+    const struct dialect *from;   /* the reader's: the request for the next target may be made */
     struct answer_reader *reader; /* NULL: the target's answer is no stream */
     struct answer_writer *writer; /* NULL: the client's is none */
     struct answer answer;         /* what came, for the record, or to be given whole */
@@ -96,7 +97,7 @@ struct call {
     struct sse_parser events;
     bool parsing;              /* events is in use */
     struct chat_stream stream; /* watched; of a translated stream only error, failed, done */
-    bool watching;             /* stream is in use */
+    const struct dialect_watch *watching; /* uses stream; NULL: nobody does */
     struct call_translation translation;
     bool streaming; /* the client gets events */
     bool content;   /* the first content byte has come */

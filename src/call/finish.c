@@ -345,7 +345,7 @@ void call_finish(struct call *c, enum call_outcome outcome, int status)
         fail_under_200(c);
     settle(c);
     if (c->watching)
-        c->spoken->watch->stream_answer(&c->stream, &c->response);
+        c->watching->stream_answer(&c->stream, &c->response);
     else if (c->streaming)
         call_translate_write(c, &c->response);
     call_cache_finish(c);

@@ -64,9 +64,9 @@ static void stream_begin(struct call *c)
     c->parsing = true;
     if (call_is_translated(c))
         return;
-    c->spoken->watch->stream_init(&c->stream, c->body.adds_usage, CALL_KEPT_BYTES_MAX,
-                                  (unsigned)limits->nesting);
-    c->watching = true;
+    c->watching = c->spoken->watch;
+    c->watching->stream_init(&c->stream, c->body.adds_usage, CALL_KEPT_BYTES_MAX,
+                             (unsigned)limits->nesting);
     c->streaming = true;
 }
 
@@ -75,10 +75,10 @@ void call_relay_release_watch(struct call *c)
     if (c->parsing)
         sse_parser_release(&c->events);
     if (c->watching)
-        c->spoken->watch->stream_release(&c->stream);
+        c->watching->stream_release(&c->stream);
     c->stream = (struct chat_stream){0};
     c->parsing = false;
-    c->watching = false;
+    c->watching = NULL;
     c->streaming = false;
 }
 
@@ -247,7 +247,7 @@ static void take_event(struct call *c, const struct sse_event *event)
         buf_append_str(&c->held, event->raw);
         return;
     }
-    struct chat_event seen = c->spoken->watch->stream_feed(&c->stream, event->type, event->data);
+    struct chat_event seen = c->watching->stream_feed(&c->stream, event->type, event->data);
     if (seen.content || c->held.len > CALL_PRELUDE_BYTES_MAX)
         call_relay_content(c);
     switch (seen.action) {
@@ -416,7 +416,7 @@ static void finish_events(struct call *c)
 static bool stream_is_complete(struct call *c)
 {
     if (!call_is_translated(c))
-        return c->spoken->watch->stream_complete(&c->stream);
+        return c->watching->stream_complete(&c->stream);
     call_translate_stream_end(c);
     return c->content && c->translation.answer.whole;
 }

@@ -50,6 +50,7 @@ void call_translate_begin(struct call *c, bool events)
     struct call_translation *t = &c->translation;
     ASSERT(!t->begun);
     t->begun = true;
+    t->from = c->spoken;
     t->options = (struct answer_options){
         .plan = c->plan,
         .max_depth = (unsigned)c->settings->shared->config->limits.nesting,
@@ -62,7 +63,7 @@ void call_translate_begin(struct call *c, bool events)
         .include_usage = c->ask->include_usage,
     };
     dialect_answer_init(&t->answer, CALL_KEPT_BYTES_MAX);
-    t->reader = events ? c->spoken->reader_new(&t->options) : NULL;
+    t->reader = events ? t->from->reader_new(&t->options) : NULL;
     t->writer = c->request.stream ? c->endpoint->dialect->writer_new(&t->options) : NULL;
     c->stream = (struct chat_stream){0};
     c->streaming = c->request.stream;
@@ -71,12 +72,13 @@ void call_translate_begin(struct call *c, bool events)
 void call_translate_event(struct call *c, const struct sse_event *event)
 {
     if (event->has_data)
-        c->spoken->reader_feed(c->translation.reader, event->type, event->data, sink_of(c));
+        c->translation.from->reader_feed(c->translation.reader, event->type, event->data,
+                                         sink_of(c));
 }
 
 void call_translate_stream_end(struct call *c)
 {
-    c->spoken->reader_end(c->translation.reader, sink_of(c));
+    c->translation.from->reader_end(c->translation.reader, sink_of(c));
     if (!c->streaming && c->translation.answer.whole) {
         buf_reset(&c->answer);
         call_translate_write(c, &c->answer);
@@ -86,7 +88,7 @@ void call_translate_stream_end(struct call *c)
 bool call_translate_whole(struct call *c)
 {
     struct call_translation *t = &c->translation;
-    enum err e = c->spoken->read_answer(buf_str(&c->answer), &t->options, sink_of(c));
+    enum err e = t->from->read_answer(buf_str(&c->answer), &t->options, sink_of(c));
     if (e != ERR_OK && !c->stream.failed)
         return false;
     buf_reset(&c->answer);
@@ -107,7 +109,7 @@ void call_translate_reset(struct call *c)
     struct call_translation *t = &c->translation;
     if (!t->begun)
         return;
-    c->spoken->reader_free(t->reader);
+    t->from->reader_free(t->reader);
     c->endpoint->dialect->writer_free(t->writer);
     dialect_answer_release(&t->answer);
     *t = (struct call_translation){0};
