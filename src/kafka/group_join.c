@@ -242,6 +242,11 @@ static void list_members(const struct group *group, struct group_wait *w)
     }
 }
 
+static bool leads(const struct group *group, const struct group_member *m)
+{
+    return group->leader.ptr && str_eq(group->leader, m->id);
+}
+
 static void fill_joined(const struct group *group, const struct group_member *m,
                         struct group_wait *w)
 {
@@ -250,7 +255,7 @@ static void fill_joined(const struct group *group, const struct group_member *m,
     w->protocol = arena_str(w->arena, group->protocol);
     w->leader = arena_str(w->arena, group->leader);
     w->member_id = arena_str(w->arena, m->id);
-    if (str_eq(group->leader, m->id))
+    if (leads(group, m))
         list_members(group, w);
 }
 
@@ -358,7 +363,7 @@ static void unlink_member(struct groups *g, struct group *group, struct group_me
         group->member_count--;
     end_parked(&m->join, KAFKA_UNKNOWN_MEMBER_ID);
     end_parked(&m->sync, KAFKA_UNKNOWN_MEMBER_ID);
-    if (group->leader.ptr && str_eq(group->leader, m->id))
+    if (leads(group, m))
         group_free_str(&group->leader);
     member_free(m);
     if (!group->members && g->alive > 0)
@@ -430,9 +435,9 @@ static void join_again(struct group *group, struct group_member *m, const struct
                        struct group_wait *w, int64_t now_ms)
 {
     bool same = same_protocols(m, q);
-    bool leads = group->leader.ptr && str_eq(group->leader, m->id);
+    bool is_leader = leads(group, m);
     if ((group->state == GROUP_COMPLETING && same) ||
-        (group->state == GROUP_STABLE && same && !leads)) {
+        (group->state == GROUP_STABLE && same && !is_leader)) {
         answer_current(group, m, w, now_ms);
         return;
     }
@@ -453,7 +458,7 @@ static void join_replacing(struct group *group, struct group_member *m, const st
     for (size_t i = 0; i < q->protocol_count && now; i++)
         same |= str_eq(q->protocols[i].name, now->name) &&
                 str_eq(q->protocols[i].metadata, now->metadata);
-    bool led = group->leader.ptr && str_eq(group->leader, m->id);
+    bool led = leads(group, m);
     end_parked(&m->join, KAFKA_FENCED_INSTANCE_ID);
     end_parked(&m->sync, KAFKA_FENCED_INSTANCE_ID);
     struct str old_leader = group->leader.ptr ? arena_str(w->arena, group->leader) : STR_NONE;
@@ -588,7 +593,7 @@ static void sync(struct group *group, struct group_member *m,
         m->synced = true;
         group_member_touch(m, now_ms);
         park(&m->sync, w);
-        if (str_eq(group->leader, m->id))
+        if (leads(group, m))
             take_assignments(group, assignments, count, now_ms);
         break;
     }

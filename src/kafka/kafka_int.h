@@ -225,6 +225,7 @@ kafka_handler kafka_on_delete_groups;
 kafka_handler kafka_on_offset_commit;
 kafka_handler kafka_on_offset_fetch;
 kafka_handler kafka_on_offset_delete;
+kafka_handler kafka_on_init_producer_id;
 kafka_handler kafka_on_sasl_handshake;
 kafka_handler kafka_on_sasl_authenticate;
 

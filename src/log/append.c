@@ -162,6 +162,8 @@ static enum err check_batch(const struct log_part *part, struct str batch,
         return ERR_INVALID;
     if (h.count < 1 || h.last_offset_delta != h.count - 1 || (h.attributes & BATCH_CONTROL))
         return ERR_INVALID;
+    if (h.producer_id >= 0 && (h.producer_epoch < 0 || h.base_sequence < 0))
+        return ERR_INVALID;
     if (batch_codec(&h) >= COMPRESS_COUNT)
         return ERR_UNSUPPORTED;
     if (batch_codec(&h) == COMPRESS_NONE)

@@ -341,13 +341,55 @@ static void fail_group(struct log_part *part, struct group *g, enum err error)
                    part->topic->name, part->number, (long long)part->next_offset);
 }
 
-/* Take from *rest what goes into one write. */
+/* A batch that is not to be written: it is on the log already, at offset, or its producer may not
+ * send it. */
+static void settle(struct log_part *part, struct log_staged *b, enum err verdict, int64_t offset)
+{
+    struct log_append *a = b->first;
+    ASSERT(b->whole && a && !a->next);
+    os_mutex_lock(&part->view_lock);
+    bool synced = offset < part->synced_offset;
+    os_mutex_unlock(&part->view_lock);
+    if (verdict != ERR_EXISTS) {
+        log_fail_appends(part->log, a, verdict);
+    } else {
+        a->offset = offset;
+        if (a->sync_ && !synced) {
+            wait_for_sync(part, a);
+            log_sync_schedule(part, true);
+        } else {
+            a->done(a);
+        }
+    }
+    log_staged_free(part->log, b);
+}
+
+/* Take the first of *rest out, if it needs no write. */
+static bool settle_first(struct log_part *part, struct log_staged **rest, int64_t offset)
+{
+    struct log_staged *b = *rest;
+    int64_t known_offset = -1;
+    if (!b->whole || b->header.producer_id < 0 || b->judged)
+        return false;
+    enum err verdict = log_producers_judge(part, &b->header, offset, &known_offset);
+    b->judged = verdict == ERR_OK;
+    if (b->judged)
+        return false;
+    if (verdict == ERR_EXISTS && known_offset >= part->next_offset)
+        verdict = ERR_BUSY; /* the first one is just being written, and may fail */
+    *rest = b->next;
+    settle(part, b, verdict, known_offset);
+    return true;
+}
+
+/* Take from *rest what goes into one write; that may be nothing. */
 static struct group next_group(struct log_part *part, struct log_staged **rest,
                                struct log_scratch *scratch)
 {
     struct group g = {0};
     uint64_t segment = part->active ? part->active->size : 0;
     uint64_t limit = atomic_load(&part->topic->segment_bytes);
+    int64_t offset = part->next_offset;
     while (*rest && g.count < LOG_GROUP_BATCHES_MAX) {
         struct log_staged *b = *rest;
         pack(part, b, scratch);
@@ -355,6 +397,9 @@ static struct group next_group(struct log_part *part, struct log_staged **rest,
         bool fits = g.bytes + bytes <= LOG_GROUP_BYTES_MAX && segment + g.bytes + bytes <= limit;
         if (g.count > 0 && !fits)
             break;
+        if (settle_first(part, rest, offset))
+            continue;
+        offset += (int64_t)b->header.last_offset_delta + 1;
         *rest = b->next;
         b->next = NULL;
         *(g.first ? &g.last->next : &g.first) = b;
@@ -390,6 +435,7 @@ static enum err commit_group(struct log_part *part, struct group *g, struct log_
         log_sync_schedule(part, waits || atomic_load(&part->topic->durability) == LOG_SYNC);
         log_done_run(&done);
     } else {
+        log_producers_forget(part);
         fail_group(part, g, error);
     }
     free_group(part->log, g);
@@ -416,6 +462,17 @@ static void put_back(struct log_part *part, struct group *g, struct log_staged *
     log_committer_wake(part->log);
 }
 
+/* Producers' batches can only be judged when it is known what came before them. */
+static bool may_commit(struct log_part *part, struct log_staged *rest, bool fast)
+{
+    bool asks = false;
+    for (struct log_staged *b = rest; b; b = b->next) {
+        asks |= b->whole && b->header.producer_id >= 0;
+        b->judged = b->judged && part->producers;
+    }
+    return !asks || log_producers_ready(part, fast);
+}
+
 bool log_part_commit(struct log_part *part, bool fast)
 {
     os_mutex_lock(&part->stage_lock);
@@ -428,8 +485,14 @@ bool log_part_commit(struct log_part *part, bool fast)
     bool whole = true;
     struct log_scratch *scratch = scratch_take(part->log);
     while (rest && whole) {
-        struct group g = next_group(part, &rest, scratch);
-        whole = commit_group(part, &g, scratch, fast) == ERR_OK;
+        struct group g = {.first = rest, .last = rest};
+        whole = may_commit(part, rest, fast);
+        if (whole) {
+            g = next_group(part, &rest, scratch);
+            whole = !g.first || commit_group(part, &g, scratch, fast) == ERR_OK;
+        } else {
+            rest = rest->next;
+        }
         if (!whole)
             put_back(part, &g, rest);
     }

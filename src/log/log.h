@@ -227,7 +227,10 @@ MUST_CHECK enum err log_append(struct log_part *part, const struct log_record *r
 /* Take an encoded record batch v2 as a producer made it; checked whole (length, CRC, count, no
  * control batch; compressed records are not unpacked) and written as it is, but for base offset and
  * leader epoch, which the CRC does not cover. In addition ERR_CORRUPT, ERR_INVALID, ERR_UNSUPPORTED
- * (magic below 2). */
+ * (magic below 2).
+ * A batch with a producer id must follow the producer's last one: through done() ERR_SEQUENCE when
+ * it does not, ERR_FENCED when its epoch is old. One of its last five sent again is ERR_OK, at the
+ * offset that it has; nothing is written. */
 MUST_CHECK enum err log_append_batch(struct log_part *part, struct str batch,
                                      struct log_append *append);
 /* Write what is pending on this thread now, as far as it takes no waiting: what needs a new

@@ -2,6 +2,7 @@
  *
  *     append.c    records into a partition's staged batches            any thread
  *     commit.c    staged batches into the active segment, one write    committer, or log_commit
+ *     producers.c batches that are sent twice                          the same
  *     sync.c      fdatasync, then what waited for it, then sealing     sync threads
  *     segment.c   one .log file with its indexes (index.c)             all
  *     part.c      a partition's segments, what readers see, rolling    all
@@ -67,6 +68,7 @@ enum {
     LOG_PART_COST_BYTES = 4 * 4096,  /* folder, checkpoint, its line in the marker */
     LOG_QUOTA_SPARE_PART = 32,       /* this part of the quota is kept free ahead of need */
     LOG_EPOCHS_MAX = 256,            /* kept in the checkpoint; older ones are forgotten */
+    LOG_PRODUCER_BATCHES = 5,        /* of each producer that are known again */
     LOG_SPARE_STAGED_MAX = 32,
     LOG_SPARE_STAGED_BYTES = 64 << 10, /* a larger buffer is given back */
     LOG_QUARANTINE_PART = 16,          /* set aside is at most this part of the quota */
@@ -267,6 +269,7 @@ struct log_staged {
     struct buf records; /* or a producer's whole batch */
     bool whole;
     bool packed; /* nothing more goes in */
+    bool judged; /* its producer may send it; goes back on failure */
     struct batch_header header;
     size_t pending_bytes;     /* of log.pending_bytes */
     struct log_append *first; /* in the order of their records */
@@ -304,6 +307,7 @@ struct log_part {
     uint64_t cut_cost;          /* quota that such bytes keep */
     struct log_segment *active; /* NULL before the first append; in segments too */
     int64_t next_offset;
+    struct log_producers *producers; /* NULL: not read yet */
 
     /* Under view_lock. */
     struct log_segment **segments; /* by base offset; the last is active */
@@ -517,6 +521,17 @@ struct log_done {
 /* append->error and offset are set. */
 void log_done_add(struct log_done *done, struct log_append *append);
 void log_done_run(struct log_done *done);
+
+/* producers.c: under commit_lock -------------------------------------------------------------- */
+
+/* Is it known what producers have sent? fast: without reading files. */
+bool log_producers_ready(struct log_part *part, bool fast);
+/* May this batch be written at offset? Then it counts as written. ERR_EXISTS: it is on the log
+ * already, at *ret_offset; ERR_SEQUENCE: one before it is missing; ERR_FENCED: of an old epoch. */
+MUST_CHECK enum err log_producers_judge(struct log_part *part, const struct batch_header *h,
+                                        int64_t offset, int64_t *ret_offset);
+/* What was judged is not in the file. */
+void log_producers_forget(struct log_part *part);
 
 /* sync.c -------------------------------------------------------------------------------------- */
 

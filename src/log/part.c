@@ -33,6 +33,7 @@ void log_part_free(struct log_part *part)
             log_segment_drop(part->segments[i]);
         log_segment_unref(part->segments[i]);
     }
+    log_producers_forget(part);
     mem_free(part->segments);
     mem_free(part->epochs);
     mem_free(part->dir);
