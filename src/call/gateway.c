@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "call/gateway_int.h"
+#include "call/health.h"
 #include "call/route.h"
 #include "call/warm.h"
 #include "model/local/local.h"
@@ -29,7 +30,7 @@ static struct settings *settings_new(struct gateway *g, struct config *config)
     return s;
 }
 
-static struct settings *settings_get(struct settings *s)
+struct settings *settings_ref(struct settings *s)
 {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
     return s;
@@ -52,7 +53,7 @@ void settings_put(struct settings *s)
 struct settings *gateway_settings(struct gateway *g)
 {
     os_mutex_lock(&g->lock);
-    struct settings *s = settings_get(g->settings);
+    struct settings *s = settings_ref(g->settings);
     os_mutex_unlock(&g->lock);
     return s;
 }
@@ -158,6 +159,15 @@ struct reload {
     struct settings *shared; /* a reference */
 };
 
+/* The first loop does it for all. */
+static void probe_health(struct gateway_loop *gl)
+{
+    if (gl->index != 0)
+        return;
+    health_free(gl->health);
+    gl->health = health_new(gl->loop, gl->client, gl->gateway->tls, gl->settings->shared);
+}
+
 static void take_over(void *arg)
 {
     struct reload *r = arg;
@@ -169,6 +179,7 @@ static void take_over(void *arg)
     if (loop_settings_new(r->gl, r->shared, &detail, &fresh) == ERR_OK) {
         loop_settings_unuse(r->gl->settings);
         r->gl->settings = fresh;
+        probe_health(r->gl);
     }
     mem_free(r);
 }
@@ -182,7 +193,7 @@ void gateway_reload(struct gateway *g, struct config *config)
     for (unsigned i = 0; i < g->loop_count; i++) {
         struct reload *r = NEW(struct reload);
         r->gl = g->loops[i];
-        r->shared = settings_get(fresh);
+        r->shared = settings_ref(fresh);
         loop_task_init(&r->task, take_over, r);
         loop_post(r->gl->loop, &r->task);
     }
@@ -313,6 +324,7 @@ enum err gateway_loop_new(struct gateway *g, struct loop *loop, unsigned index, 
         mem_free(gl);
         return err;
     }
+    probe_health(gl);
     os_mutex_lock(&g->lock);
     ASSERT(g->loop_count == index);
     g->loops[g->loop_count++] = gl;
@@ -325,6 +337,7 @@ void gateway_loop_free(struct gateway_loop *gl)
 {
     if (!gl)
         return;
+    health_free(gl->health);
     loop_settings_unuse(gl->settings);
     http_client_free(gl->client);
     buf_release(&gl->record);

@@ -61,6 +61,7 @@ struct settings {
 
 /* The settings in force, with a reference. Any thread. */
 struct settings *gateway_settings(struct gateway *g);
+struct settings *settings_ref(struct settings *s);
 void settings_put(struct settings *s);
 
 /* What calls counted, for /metrics; one writer (the loop), any reader. */

@@ -34,6 +34,7 @@ struct gateway_loop {
     unsigned index;
     struct http_client *client;
     struct loop_settings *settings;
+    struct health *health; /* of the first loop */
     struct gateway_counters counters;
     struct buf record; /* scratch for one record at a time */
     struct loop_task commit;

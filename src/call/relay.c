@@ -7,6 +7,7 @@
  * What is held at the end leaves in call_relay_release, when the record is on the log. */
 #include "base/assert.h"
 #include "call/call_int.h"
+#include "call/headers.h"
 #include "os/clock.h"
 
 enum { TAIL_MS = 250 /* for the end of a body after its last event */ };
@@ -14,12 +15,6 @@ enum { TAIL_MS = 250 /* for the end of a body after its last event */ };
 #define EVENT_STREAM "text/event-stream; charset=utf-8"
 
 /* ---- Head ---- */
-
-static bool passes_on(const struct http_header *h)
-{
-    return !str_eq_nocase(h->name, STR("set-cookie")) && !str_eq_nocase(h->name, STR("server")) &&
-           !str_eq_nocase(h->name, STR("date")) && !str_starts_nocase(h->name, STR("x-weir-"));
-}
 
 static void add_header(struct call *c, struct str name, struct str value)
 {
@@ -45,7 +40,8 @@ static void keep_headers(struct call *c, const struct model_head *head)
         size_t forwardable = http_headers_forwardable(head->headers, c->head);
         for (size_t i = 0; i < forwardable; i++) {
             struct http_header h = c->head[i];
-            if (passes_on(&h) && !(translated && str_starts_nocase(h.name, STR("content-"))))
+            if (call_header_goes_back(h.name) &&
+                !(translated && str_starts_nocase(h.name, STR("content-"))))
                 add_header(c, arena_str(a, h.name), arena_str(a, h.value));
         }
     } else if (head->content_type.len && !translated) {

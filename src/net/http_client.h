@@ -63,6 +63,9 @@ struct http_origin_options {
     uint32_t waiting_max;            /* 0: HTTP_ORIGIN_WAITING; more: ERR_BUSY */
     uint32_t idle_timeout_ms; /* a kept connection without use is closed; 0: HTTP_ORIGIN_IDLE_MS */
     size_t head_bytes_max;    /* of a response; 0: 64 KiB; more is ERR_TOO_LARGE */
+    /* For what a caller can influence: no proxy, which would resolve names itself, and no
+     * connection when one of the name's addresses is not public (net/guard.h): ERR_ACCESS. */
+    bool public_only;
 };
 
 #define HTTP_ORIGIN_CONNECTIONS 256
@@ -121,8 +124,8 @@ enum http_phase {
 const char *http_phase_name(enum http_phase phase);
 
 struct http_failure {
-    enum err
-        error; /* TIMEOUT, DNS, CONNECT, TLS, RESET, TRUNCATED, PROTOCOL, TOO_LARGE, CANCELLED */
+    enum err error; /* TIMEOUT, DNS, CONNECT, TLS, RESET, TRUNCATED, PROTOCOL, TOO_LARGE, CANCELLED,
+                       ACCESS (public_only) */
     enum http_phase phase;
     bool stale;        /* a kept connection, closed before any byte of the response came */
     bool sent;         /* at least one byte of the request was given to the kernel */

@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "net/guard.h"
 #include "net/http_client_int.h"
 
 enum { SHARE_MIN_MS = 250 }; /* the least that one of several addresses gets to answer */
@@ -33,6 +34,22 @@ void http_dial_clear(struct http_fetch *f)
     f->dial = (struct dial){0};
 }
 
+/* All of a name's addresses, before the first is dialled: a name that mixes them is up to no good.
+ */
+static bool may_dial(struct http_fetch *f)
+{
+    bool all =
+        !f->dial.numeric_left || guard_address_is_public((const struct sockaddr *)&f->dial.numeric);
+    if (!f->origin->options.public_only)
+        return true;
+    for (const struct addrinfo *a = f->dial.addresses; a; a = a->ai_next)
+        all = all && guard_address_is_public(a->ai_addr);
+    if (!all)
+        http_fetch_fail(f, ERR_ACCESS, "%.*s is not on the public internet",
+                        STR_ARG(f->origin->options.host));
+    return all;
+}
+
 static void on_lookup(uv_getaddrinfo_t *req, int rc, struct addrinfo *addresses)
 {
     struct http_fetch *f = req->data;
@@ -49,7 +66,8 @@ static void on_lookup(uv_getaddrinfo_t *req, int rc, struct addrinfo *addresses)
         return;
     }
     f->dial.addresses = f->dial.next = addresses;
-    http_dial_next(f, ERR_DNS, STR("the name has no address"));
+    if (may_dial(f))
+        http_dial_next(f, ERR_DNS, STR("the name has no address"));
 }
 
 /* The host as an address, without asking anybody. */
@@ -70,7 +88,8 @@ void http_dial_begin(struct http_fetch *f)
     (void)snprintf(port, sizeof port, "%u", (unsigned)dial_port(o));
     if (numeric(&f->dial, name, dial_port(o))) {
         f->dial.numeric_left = true;
-        http_dial_next(f, ERR_CONNECT, STR_NONE);
+        if (may_dial(f))
+            http_dial_next(f, ERR_CONNECT, STR_NONE);
         return;
     }
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};

@@ -36,7 +36,7 @@ static bool same(const struct http_origin_options *a, const struct http_origin_o
     return a->tls == b->tls && str_eq_nocase(a->host, b->host) && a->port == b->port &&
            a->tls_context == b->tls_context && a->connections_max == b->connections_max &&
            a->waiting_max == b->waiting_max && a->idle_timeout_ms == b->idle_timeout_ms &&
-           a->head_bytes_max == b->head_bytes_max;
+           a->head_bytes_max == b->head_bytes_max && a->public_only == b->public_only;
 }
 
 static void write_authority(struct http_origin *o)
@@ -79,7 +79,8 @@ enum err http_origin_open(struct http_client *client, const struct http_origin_o
     o->host = mem_strdup(wanted.host.ptr, wanted.host.len);
     o->options.host = str_of(o->host, wanted.host.len);
     o->options.tls_context = tls_context_ref(wanted.tls_context);
-    o->proxy = http_proxy_for(client, wanted.tls, o->options.host, wanted.port);
+    if (!wanted.public_only)
+        o->proxy = http_proxy_for(client, wanted.tls, o->options.host, wanted.port);
     o->refs = 1;
     o->waiting_tail = &o->waiting;
     write_authority(o);

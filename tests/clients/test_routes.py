@@ -197,3 +197,21 @@ def test_states_survive_a_reload_and_clients_that_leave(weir, config):
     assert until(lambda: "event=reload result=done" in weir.log_path.read_text())
     assert before >= 4 and state_of(weir, "one/fault-500")["faults"] >= before
     assert all(t["in_flight"] == 0 for t in weir.get("/api/v1/status").json()["targets"])
+
+
+def test_a_provider_that_fails_its_health_probe_is_passed_over(mocks):
+    config = {
+        "providers": {"sick": provider("http://127.0.0.1:9", health={"path": "/health", "every": "100ms"}),
+                      "well": provider(mocks[0].url, health={"path": "/mock/stats", "every": "100ms"})},
+        "models": {"m": {"targets": ["sick/a", "well/b"]}},
+    }
+    with gateway.serve(config) as weir:
+        assert until(lambda: not state_of(weir, "sick/a")["healthy"])
+        assert state_of(weir, "well/b")["healthy"]
+        record = weir.record_of(ask(weir, "m"))
+        assert [a["target"] for a in record["attempts"]] == ["well/b"]
+        assert record["attempts"][0]["skipped"] == [{"target": "sick/a", "reason": "unhealthy"}]
+        config["providers"]["sick"].pop("health")
+        weir.configure(config)
+        weir.server.process.send_signal(1)
+        assert until(lambda: state_of(weir, "sick/a")["healthy"]), "nobody asks any more"
