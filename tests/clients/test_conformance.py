@@ -6,7 +6,7 @@ import pytest
 import gateway, servers
 from gateway import ADMIN, PROVIDER_KEY, provider
 
-KINDS = ("openai", "azure", "anthropic")
+KINDS = ("openai", "azure", "anthropic", "gemini")
 # What a target cannot be asked for, or does not tell: (API, target, case).
 KNOWN = {("messages", kind, case) for kind in ("openai", "azure") for case in ("refusal", "thinking asked for")}
 APIS = ("chat", "completions", "embeddings", "messages")
@@ -29,7 +29,8 @@ def run(url, mock, *arguments):
 
 def test_weir_passes(mock):
     azure = {"api": "azure", "url": mock.url, "key": PROVIDER_KEY, "api_version": "2025-04-01-preview", "models": {"m": "m"}}
-    providers = {"openai": provider(mock.url), "anthropic": provider(mock.url, api="anthropic"), "azure": azure}
+    gemini = {"api": "gemini", "url": mock.url, "key": PROVIDER_KEY}
+    providers = {"gemini": gemini, "openai": provider(mock.url), "anthropic": provider(mock.url, api="anthropic"), "azure": azure}
     models = {f"{kind}-mock": {"targets": [f"{kind}/m"], "retry": {"attempts": 1}} for kind in KINDS}
     with gateway.serve({"providers": providers, "models": models}) as weir:
         cases = run(weir.url, mock, "--key", ADMIN, *(word for kind in KINDS for word in ("--target", f"{kind}={kind}-mock")))

@@ -31,6 +31,7 @@
 /* clang-format off */
 const struct conf_case conf_cases[] = {
     PLAIN("text", TALK, ANY, BOTH, 0, "Hello there", "text=8 stop=end usage=1"),
+    PLAIN("names, numbers of events", RESPONSES, ANY, STREAM, 0, "Hello", "unnamed=0 unnumbered=0"),
     PLAIN("system prompt", TALK, ANY, BOTH, ASK_SYSTEM, "Hello", "text=8 seen.system=\"Be-brief.\""),
     PLAIN("several turns", TALK, ANY, BOTH, ASK_TURNS, "And now?", "text=8 seen.messages=3"),
     PLAIN("characters", TALK, ANY, WHOLE, 0, "Grüße-水-🙂-\\u00e9-\\\"q\\\"-\\\\",

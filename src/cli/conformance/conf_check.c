@@ -10,6 +10,7 @@
  *   broken=1     an error event ends the stream
  *   seen.K=V     the mock received it: a member of `seen` in /mock/last; V may be `>0`
  *   choices=N embeddings=N dimensions=N logprobs=N signatures=N retry=1 (Retry-After)
+ *   unnamed=N unnumbered=N   events without a name, without a sequence number
  *
  * Without a word about status or broken the answer is to be 200 and rightly ended. */
 #include "cli/conformance/conformance_int.h"
@@ -195,7 +196,8 @@ static void check_word(const struct check *c, struct str key, struct str wanted)
         size_t is;
     } numbers[] = {{"choices", view->choices},       {"embeddings", view->embeddings},
                    {"dimensions", view->dimensions}, {"logprobs", view->logprobs},
-                   {"signatures", view->signatures}, {"retry", c->answer->has_retry_after}};
+                   {"signatures", view->signatures}, {"unnamed", view->unnamed},
+                   {"unnumbered", view->unnumbered}, {"retry", c->answer->has_retry_after}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (str_eq(key, str_from_c(numbers[i].key)))
             check_number(c, numbers[i].key, (int64_t)numbers[i].is, wanted);

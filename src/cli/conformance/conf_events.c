@@ -223,9 +223,13 @@ static void responses_event(struct str name, struct str type, yyjson_val *root,
                             struct conf_view *view)
 {
     int64_t sequence = yyjson_get_sint(get(root, "sequence_number"));
-    if (!str_eq(name, type))
+    /* Names and numbers are a case of their own: OpenAI's clients do without them. */
+    view->unnamed += name.len == 0;
+    if (name.len > 0 && !str_eq(name, type))
         conf_view_wrong(view, "the event '%.*s' holds '%.*s'", STR_ARG(name), STR_ARG(type));
-    if (!yyjson_is_int(get(root, "sequence_number")) || sequence <= view->sequence)
+    if (!yyjson_is_int(get(root, "sequence_number")))
+        view->unnumbered++;
+    else if (sequence <= view->sequence)
         conf_view_wrong(view, "sequence_number %lld after %lld", (long long)sequence,
                         (long long)view->sequence);
     view->sequence = sequence;

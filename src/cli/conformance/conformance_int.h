@@ -171,6 +171,7 @@ struct conf_view {
     bool has_usage;
     int64_t input, cached, cache_write, output, reasoning;
     size_t choices, embeddings, dimensions, logprobs, signatures;
+    size_t unnamed, unnumbered; /* events */
     /* Of a stream so far. */
     size_t blocks; /* begun */
     bool block_open;

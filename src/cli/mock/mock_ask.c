@@ -553,6 +553,7 @@ static const char *read_root(struct reading *reading, uint64_t max_tokens)
     mock_talk_read(ask->api, inner ? inner : reading->root, &reading->talk);
     const char *problem = read_wished_fault(reading);
     ask->prompt_tokens = reading->talk.tokens;
+    ask->calls_before = reading->talk.next_call;
     if (problem || ask->api == MOCK_API_COUNT_TOKENS || ask->api == MOCK_API_GEMINI_COUNT)
         return problem;
     return read_generation(reading, max_tokens);

@@ -83,6 +83,7 @@ struct mock_ask {
     bool logprobs;          /* of each token, with… */
     uint32_t top_logprobs;  /* …so many alternatives */
     uint32_t choices;       /* `n` */
+    uint64_t calls_before;  /* in the conversation: makes Gemini's response ids differ in a loop */
     uint64_t prompt_tokens; /* a token is four bytes of text, begun ones count; all of them */
     uint64_t cache_read;    /* …of which these came from the prompt's cache */
     uint64_t cache_write;   /* …and these were written to it */

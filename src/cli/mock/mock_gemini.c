@@ -39,7 +39,7 @@ static void append_tail(const struct mock_ask *ask, uint64_t units, bool usage, 
     }
     buf_append_str(out, STR(",\"modelVersion\":"));
     buf_append_str(out, ask->model_json);
-    buf_append_str(out, STR(",\"responseId\":\"resp_mock\"}"));
+    buf_printf(out, ",\"responseId\":\"resp_mock_%llu\"}", (unsigned long long)ask->calls_before);
 }
 
 /* `,"thoughtSignature":…`: thinking models sign the first call, or the text's end. */
