@@ -36,6 +36,11 @@ void api_messages(struct api_request *r)
     start_call(r, CALL_MESSAGES);
 }
 
+void api_responses(struct api_request *r)
+{
+    start_call(r, CALL_RESPONSES);
+}
+
 void api_count_tokens(struct api_request *r)
 {
     start_call(r, CALL_COUNT_TOKENS);

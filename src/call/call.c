@@ -35,7 +35,7 @@ static void on_gone(struct http_exchange *x)
 {
     struct call *c = x->user;
     c->gone = true;
-    if (c->phase == CALL_FINISHED)
+    if (c->phase == CALL_FINISHED || call_lean_reads(c))
         return;
     if (call_cache_keeps(c))
         call_relay_drain(c); /* nobody is slow any more */
@@ -56,6 +56,7 @@ static void on_done(struct http_exchange *x)
     call_cache_done(c);
     call_relay_release_watch(c);
     call_translate_reset(c);
+    call_lean_done(c);
     buf_release(&c->written);
     buf_release(&c->answer);
     buf_release(&c->held);
@@ -238,10 +239,9 @@ static bool route(struct call *c)
     return false;
 }
 
-static void admit(struct call *c)
+void call_admitted(struct call *c)
 {
-    if (!read_request(c, c->x->body) || !resolve(c) || !add_params(c) || !call_outgoing_admit(c) ||
-        !route(c) || !room_for_record(c))
+    if (!route(c) || !room_for_record(c))
         return;
     call_cache_enter(c);
     if (!reserve(c))
@@ -256,6 +256,14 @@ static void admit(struct call *c)
         answer_count(c);
     else if (!call_cache_serve(c))
         call_attempt_first(c);
+}
+
+static void admit(struct call *c)
+{
+    if (!read_request(c, c->x->body) || !resolve(c) || !add_params(c) || !call_outgoing_admit(c))
+        return;
+    if (!call_lean_begin(c))
+        call_admitted(c);
 }
 
 void call_start(struct loop_settings *settings, const struct key *key, struct str presented,

@@ -64,6 +64,7 @@ struct call {
     const struct route_skip *passed_over; /* targets, when in the end there was no attempt more */
     struct reservation reservation;
     struct call_cache *cache; /* cached.c's; NULL: the model has none */
+    struct call_lean *lean;   /* lean.c's; NULL: the request is whole in itself */
 
     /* The attempt under way, and those before it. */
     struct call_attempt *attempts;
@@ -177,6 +178,19 @@ static inline bool call_answer_is_cut(const struct call *c)
     return c->stream.truncated || c->translation.answer.truncated;
 }
 
+/* ---- lean.c: requests of the Responses API that lean on stored ones ---- */
+
+/* True: the log is read for it on a worker, and call_admitted follows (or the call's end). */
+bool call_lean_begin(struct call *c);
+/* Is that under way? The call cannot end meanwhile. */
+bool call_lean_reads(const struct call *c);
+/* What a target is asked that knows nothing of what is stored. An error: c->problem says what is
+ * not there. */
+MUST_CHECK enum err call_lean_body(struct call *c, struct str *ret_body);
+/* The same for a target that speaks the Responses API itself. */
+MUST_CHECK enum err call_lean_request(struct call *c, const struct chat_request **ret_request);
+void call_lean_done(struct call *c);
+
 /* ---- translate.c ---- */
 
 /* The head of a good answer came; events: it is a stream. */
@@ -186,6 +200,8 @@ void call_translate_event(struct call *c, const struct sse_event *event);
 void call_translate_stream_end(struct call *c);
 /* The whole body, c->answer, becomes what the client gets. False: it is no answer. */
 bool call_translate_whole(struct call *c);
+/* Break off the stream that the client reads: c->problem, in its language. */
+void call_translate_break(struct call *c, int status);
 /* Write what came as a whole answer in the client's language. */
 void call_translate_write(const struct call *c, struct buf *out);
 void call_translate_reset(struct call *c);
@@ -213,6 +229,8 @@ void call_relay_release(struct call *c);
 
 /* ---- call.c ---- */
 
+/* Go on with a call whose request is whole: limits, then the first attempt. */
+void call_admitted(struct call *c);
 /* The client left, and nobody else waits for the answer: end the call. */
 void call_client_left(struct call *c);
 

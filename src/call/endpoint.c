@@ -48,4 +48,13 @@ const struct call_endpoint call_endpoints[CALL_ENDPOINT_COUNT] = {
                        .name = STR_INIT("tokenize"),
                        .path = STR_INIT("/tokenize"),
                        .dialect = &dialect_openai},
+    [CALL_RESPONSES] = {.id = CALL_RESPONSES,
+                        .name = STR_INIT("responses"),
+                        .path = STR_INIT("/responses"),
+                        .dialect = &dialect_responses,
+                        .uses_tokens = true,
+                        .generates = true,
+                        .translates = true,
+                        .ping = COMMENT,
+                        .id_prefix = STR_INIT("resp_")},
 };

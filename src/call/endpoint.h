@@ -15,6 +15,7 @@ enum call_endpoint_id {
     CALL_TOKENIZE,
     CALL_MESSAGES,
     CALL_COUNT_TOKENS,
+    CALL_RESPONSES,
     CALL_ENDPOINT_COUNT
 };
 

@@ -199,6 +199,17 @@ static void on_appended(struct log_append *first)
     loop_post(gl->loop, &c->recorded);
 }
 
+/* The id that a provider's own Responses API gave; ours name their calls themselves. */
+static struct str response_id(const struct call *c)
+{
+    struct json_value id;
+    struct str body = c->streaming ? buf_str(&c->response) : buf_str(&c->answer);
+    if (c->endpoint->id != CALL_RESPONSES || call_is_translated(c) || c->outcome != CALL_OK ||
+        !json_find(body, "id", &id) || id.escape_bytes)
+        return STR_NONE;
+    return json_text_raw(&id);
+}
+
 static void append_record(struct call *c)
 {
     struct gateway_loop *gl = c->gl;
@@ -216,7 +227,9 @@ static void append_record(struct call *c)
         {STR("tokens"), str_of(tokens, (size_t)tokens_len)},
         {STR("cost"), str_from_c(cost)},
         {STR("key"), c->key->name},
+        {STR("response"), response_id(c)},
     };
+    size_t header_count = sizeof headers / sizeof headers[0];
     struct str value = buf_str(&gl->record);
     struct log_record record = {
         .timestamp_ms = c->wall_us / 1000,
@@ -224,7 +237,7 @@ static void append_record(struct call *c)
         .value = &value,
         .value_parts = 1,
         .headers = headers,
-        .header_count = sizeof headers / sizeof headers[0],
+        .header_count = header_count - !headers[header_count - 1].value.len,
     };
     c->append = (struct log_append){.done = on_appended, .owner = gl, .lazy = true};
     enum err err = gl->record.error != ERR_OK ? gl->record.error

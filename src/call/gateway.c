@@ -5,6 +5,7 @@
 #include "call/gateway_int.h"
 #include "call/health.h"
 #include "call/route.h"
+#include "call/stored.h"
 #include "call/warm.h"
 #include "model/local/local.h"
 #include "model/provider.h"
@@ -274,6 +275,10 @@ enum err gateway_new(const struct gateway_options *options, struct buf *detail,
     }
     if (err == ERR_OK)
         err = open_calls_topic(g, options->config, detail);
+    if (err == ERR_OK) {
+        int64_t age_ms = options->config->log.retention_age_ms;
+        err = stored_open(g->log, g->calls, g->data_dir, age_ms ? age_ms : -1, detail, &g->stored);
+    }
     if (err != ERR_OK) {
         gateway_free(g);
         return err;
@@ -288,6 +293,7 @@ void gateway_free(struct gateway *g)
     if (!g)
         return;
     warmer_stop(g->warmer);
+    stored_close(g->stored);
     settings_put(g->settings);
     limiters_free(g->limiters);
     caches_free(g->caches);
@@ -373,6 +379,11 @@ struct log *gateway_log(struct gateway *g)
 struct log_part *gateway_calls(struct gateway *g)
 {
     return g->calls;
+}
+
+struct stored *gateway_stored(struct gateway *g)
+{
+    return g->stored;
 }
 
 struct local_models *gateway_local(struct gateway *g)

@@ -100,6 +100,7 @@ struct log_part *gateway_calls(struct gateway *g);
 struct local_models *gateway_local(struct gateway *g);
 /* What is known of the targets, for status and metrics. */
 struct targets *gateway_targets(struct gateway *g);
+struct stored *gateway_stored(struct gateway *g);
 struct str gateway_data_dir(const struct gateway *g);
 
 /* One loop's view of some settings, counted without atomics: only its loop's thread touches it. */

@@ -124,9 +124,18 @@ static enum err find_by_time(struct log_part *calls, struct str id, int64_t begu
     return err != ERR_OK ? err : found;
 }
 
-/* The newest call of a trace, by the record's key. */
-static enum err find_by_trace(struct log_part *calls, struct str id, struct str key,
-                              struct buf *record)
+/* Does a record's key, or the header of that name, hold the id? */
+static bool is_named(const struct log_entry *entry, struct str header, struct str id)
+{
+    if (header.len == 0)
+        return str_eq(entry->key, id);
+    const struct str *value = log_entry_header(entry, header);
+    return value && str_eq(*value, id);
+}
+
+/* The newest call of that name: header empty: of the trace, by the record's key. */
+static enum err find_newest(struct log_part *calls, struct str header, struct str id,
+                            struct str key, struct buf *record)
 {
     struct log_cursor *cursor = NULL;
     const struct log_entry *entry = NULL;
@@ -137,7 +146,7 @@ static enum err find_by_trace(struct log_part *calls, struct str id, struct str 
         err = log_cursor_next(cursor, &entry);
         if (err != ERR_OK || !entry)
             break;
-        if (!str_eq(entry->key, id) || !entry->value.ptr || !header_is(entry, STR("key"), key))
+        if (!is_named(entry, header, id) || !entry->value.ptr || !header_is(entry, STR("key"), key))
             continue;
         buf_append_str(record, entry->value);
         found = record->error;
@@ -146,11 +155,23 @@ static enum err find_by_trace(struct log_part *calls, struct str id, struct str 
     return err != ERR_OK ? err : found;
 }
 
-enum err history_find(struct log_part *calls, struct str id, struct str key, struct buf *ret_record)
+enum err history_find_response(struct log_part *calls, struct str id, struct str key,
+                               struct buf *ret_record)
+{
+    return find_newest(calls, STR("response"), id, key, ret_record);
+}
+
+enum err history_find_call(struct log_part *calls, struct str id, struct str key,
+                           struct buf *ret_record)
 {
     struct uuid uuid = {.bytes = {0}};
     if (id.len != ID_DIGITS || hex_decode(id, uuid.bytes, sizeof uuid.bytes) != ERR_OK)
         return ERR_INVALID;
-    enum err err = find_by_time(calls, id, uuid_v7_ms(uuid), key, ret_record);
-    return err == ERR_NOT_FOUND ? find_by_trace(calls, id, key, ret_record) : err;
+    return find_by_time(calls, id, uuid_v7_ms(uuid), key, ret_record);
+}
+
+enum err history_find(struct log_part *calls, struct str id, struct str key, struct buf *ret_record)
+{
+    enum err err = history_find_call(calls, id, key, ret_record);
+    return err == ERR_NOT_FOUND ? find_newest(calls, STR_NONE, id, key, ret_record) : err;
 }

@@ -26,6 +26,15 @@ bool history_status_valid(struct str status);
  * *ret_next is the from_offset to go on with, or -1 when there is no more. */
 MUST_CHECK enum err history_list(struct log_part *calls, const struct history_query *query,
                                  struct buf *ret_records, uint32_t *ret_count, int64_t *ret_next);
+/* Append the record of that call. key: only of this key; empty: of any. Reads from where a call of
+ * the id's time may stand, so it is quick for what is there. ERR_NOT_FOUND; ERR_INVALID: not 32 hex
+ * digits. */
+MUST_CHECK enum err history_find_call(struct log_part *calls, struct str id, struct str key,
+                                      struct buf *ret_record);
+/* Append the newest record whose header `response` is that: the id that a provider gave to a
+ * response of its own. Looks at HISTORY_SCAN_MAX records. ERR_NOT_FOUND. */
+MUST_CHECK enum err history_find_response(struct log_part *calls, struct str id, struct str key,
+                                          struct buf *ret_record);
 /* Append the record of that call: its id, or its trace's id when that names one. key: only of this
  * key; empty: of any. ERR_NOT_FOUND; ERR_INVALID: not 32 hex digits. */
 MUST_CHECK enum err history_find(struct log_part *calls, struct str id, struct str key,

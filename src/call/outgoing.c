@@ -21,7 +21,7 @@ static const struct dialect *dialect_of(const struct config_target *target)
     case CONFIG_API_AZURE:
     case CONFIG_API_LOCAL: return &dialect_openai;
     case CONFIG_API_ANTHROPIC: return &dialect_anthropic;
-    case CONFIG_API_GEMINI: return dialect_find(STR("gemini"));
+    case CONFIG_API_GEMINI: return &dialect_gemini;
     case CONFIG_API_COUNT: break;
     }
     return NULL;
@@ -30,6 +30,8 @@ static const struct dialect *dialect_of(const struct config_target *target)
 /* Does a target have the endpoint that the client calls, in the same form? */
 static bool has_endpoint(const struct call *c, const struct config_target *target)
 {
+    if (c->endpoint->id == CALL_RESPONSES)
+        return target->provider->responses == CONFIG_RESPONSES_NATIVE;
     /* Gemini has an endpoint for OpenAI's clients, and embeddings there. */
     if (target->provider->api == CONFIG_API_GEMINI)
         return c->endpoint->id == CALL_EMBEDDINGS;
@@ -90,8 +92,11 @@ static enum err write_translated(struct call *c, const struct config_target *tar
     struct arena *a = c->x->arena;
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
     struct ask_target to = {.model = target->upstream};
+    struct str body;
+    TRY(call_lean_body(c, &body));
     if (!c->ask)
-        TRY(c->endpoint->dialect->read_ask(c->x->body, nesting, a, &c->ask, &c->problem));
+        TRY(c->endpoint->dialect->read_ask(body, c->lean ? JSON_DEPTH_MAX : nesting, a, &c->ask,
+                                           &c->problem));
     buf_reset(&c->written);
     c->plan = (struct ask_plan){0};
     TRY(c->spoken->write_ask(c->ask, &to, a, &c->written, &c->plan, &c->problem));
@@ -103,11 +108,14 @@ static enum err write_translated(struct call *c, const struct config_target *tar
 enum err call_outgoing_prepare(struct call *c, const struct config_target *target)
 {
     bool passes = has_endpoint(c, target);
+    const struct chat_request *request = &c->request;
     c->spoken = passes ? c->endpoint->dialect : dialect_of(target);
-    if (passes)
-        c->spoken->watch->rewrite(&c->request, target->upstream, c->x->arena, &c->body);
-    else
+    if (passes) {
+        TRY(call_lean_request(c, &request));
+        c->spoken->watch->rewrite(request, target->upstream, c->x->arena, &c->body);
+    } else {
         TRY(write_translated(c, target));
+    }
     c->outgoing = (struct model_request){
         .endpoint = endpoint_of(c, target),
         .body = c->body.parts,

@@ -261,7 +261,7 @@ static void break_off(struct call *c, int status)
         call_finish_problem(c, CALL_ERROR, status);
         return;
     }
-    c->endpoint->dialect->write_error_event(&c->held, status, &c->problem);
+    call_translate_break(c, status);
     call_finish(c, CALL_ERROR, c->status);
 }
 
@@ -312,6 +312,8 @@ static void collected_end(struct call *c)
 {
     struct call_attempt *a = call_attempt_now(c);
     c->spoken->read_error(buf_str(&c->answer), a->status, &a->why);
+    if (a->retry_after_ms < 0 && c->spoken->retry_after_ms)
+        a->retry_after_ms = c->spoken->retry_after_ms(buf_str(&c->answer));
     call_attempt_failed(c, ERR_OK, "status");
 }
 

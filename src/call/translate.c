@@ -85,6 +85,15 @@ void call_translate_stream_end(struct call *c)
     }
 }
 
+void call_translate_break(struct call *c, int status)
+{
+    struct answer_event event = {.kind = ANSWER_ERROR, .problem = &c->problem};
+    if (c->translation.writer)
+        c->endpoint->dialect->writer_take(c->translation.writer, &event, &c->held);
+    else
+        c->endpoint->dialect->write_error_event(&c->held, status, &c->problem);
+}
+
 bool call_translate_whole(struct call *c)
 {
     struct call_translation *t = &c->translation;

@@ -107,6 +107,13 @@ enum config_api {
 /* "openai", …; as the file writes it. */
 struct str config_api_name(enum config_api api);
 
+/* How a provider answers the Responses API. */
+enum config_responses {
+    CONFIG_RESPONSES_UNSET,     /* only while it is read */
+    CONFIG_RESPONSES_TRANSLATE, /* Weir makes a chat of it, and keeps the conversation */
+    CONFIG_RESPONSES_NATIVE,    /* it speaks that API itself: bytes pass */
+};
+
 /* A URL taken apart. */
 struct config_url {
     struct str text; /* as written, without a trailing '/'; no user, password, query or fragment */
@@ -166,6 +173,7 @@ struct config_provider {
     struct config_url url;  /* empty for CONFIG_API_LOCAL */
     struct str key;         /* secret; empty: none is sent */
     struct str api_version; /* azure */
+    enum config_responses responses;
     struct config_timeouts timeout;
     int connections; /* to this provider at once, over all loops */
     int concurrency; /* calls under way, over all loops; 0: no limit */

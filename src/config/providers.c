@@ -301,6 +301,14 @@ static void take_usual_key(struct loader *l, const struct node *n, struct config
         p->key = arena_str(l->arena, key);
 }
 
+/* OpenAI itself speaks the Responses API; who is compatible to it mostly does not. */
+static void settle_responses(struct config_provider *p)
+{
+    bool openai = p->api == CONFIG_API_OPENAI && str_eq(p->url.host, STR("api.openai.com"));
+    if (p->responses == CONFIG_RESPONSES_UNSET)
+        p->responses = openai ? CONFIG_RESPONSES_NATIVE : CONFIG_RESPONSES_TRANSLATE;
+}
+
 static void fill_in(struct loader *l, const struct node *n, struct draft *d)
 {
     struct config_provider *p = &d->provider;
@@ -335,6 +343,12 @@ static void check_sense(struct loader *l, const struct node *n, const struct dra
     const struct config_provider *p = &d->provider;
     if (d->api_version && p->api != CONFIG_API_AZURE)
         warning(l, d->api_version, "%s: only api azure has versions", node_path(l, d->api_version));
+    if (p->responses == CONFIG_RESPONSES_NATIVE && p->api != CONFIG_API_OPENAI &&
+        p->api != CONFIG_API_AZURE)
+        mistake(l, n->key,
+                "%s: 'responses: native' is for the apis openai and azure; others are "
+                "translated to",
+                node_path(l, n));
     if (!p->key.len && p->url.tls && !p->header_count)
         warning(l, n->key, "%s: no 'key' is written: it is called without one", node_path(l, n));
     if (p->api == CONFIG_API_OPENAI && !p->url.prefix.len)
@@ -368,11 +382,17 @@ static void read_provider(struct loader *l, const struct node *n, struct config_
         {"azure", CONFIG_API_AZURE, NULL},
         {NULL, 0, NULL},
     };
+    static const struct choice responses_choices[] = {
+        {"translate", CONFIG_RESPONSES_TRANSLATE, NULL},
+        {"native", CONFIG_RESPONSES_NATIVE, NULL},
+        {NULL, 0, NULL},
+    };
     static const struct field fields[] = {
         FIELD_OF("api", read_choice, struct draft, provider.api, api_choices),
         FIELD("url", read_url, struct draft, provider.url),
         FIELD("key", read_key, struct draft, provider.key),
         FIELD("api_version", read_api_version, struct draft, provider.api_version),
+        FIELD_OF("responses", read_choice, struct draft, provider.responses, responses_choices),
         FIELD("models", read_model_names, struct draft, provider.models),
         FIELD("timeout", read_timeout, struct draft, provider.timeout),
         FIELD_IN("connections", read_int, struct draft, provider.connections, 1, 65535),
@@ -397,6 +417,7 @@ static void read_provider(struct loader *l, const struct node *n, struct config_
         check_sense(l, n, &d);
     if (d.provider.api == CONFIG_API_COUNT)
         d.provider.api = CONFIG_API_OPENAI; /* after mistakes: nobody will use it */
+    settle_responses(&d.provider);
     *ret = d.provider;
 }
 
@@ -455,6 +476,7 @@ void providers_default(struct loader *l)
         p->key = arena_str(l->arena, key);
         p->api = known[i].api;
         set_url(l, p, known[i].url);
+        settle_responses(p);
         if (bad_key_byte(key) < key.len)
             leave_out(l, p, NULL, str_from_c(known[i].variable), not_a_key);
     }

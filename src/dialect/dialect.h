@@ -121,6 +121,10 @@ struct dialect {
 
     /* Read a target's error body; never fails (see openai_error_read). */
     void (*read_error)(struct str body, int status, struct openai_problem *ret_problem);
+    /* How long an error's body says to wait; -1: it does not. NULL: its API says it in a header
+     * only.
+     */
+    int64_t (*retry_after_ms)(struct str body);
     /* Append a caller's error body. */
     void (*write_error)(struct buf *out, int status, const struct openai_problem *problem);
     /* Append an error to a stream that has begun, as an event. */

@@ -630,4 +630,5 @@ const struct dialect dialect_gemini = {
     .reader_end = reader_end,
     .read_answer = read_answer,
     .read_error = gemini_read_error,
+    .retry_after_ms = gemini_retry_after_ms,
 };

@@ -202,6 +202,11 @@ static const struct mistake_case providers_cases[] = {
      "1:13: providers.x: 'api_version' is missing, as 2025-04-01-preview\n"},
     {"providers: {x: {api: azure, url: 'https://a', api_version: 'a b'}}\n",
      "1:60: providers.x.api_version: 'a b' is not a version, as 2025-04-01-preview\n"},
+    {"providers: {x: {api: openai, url: 'https://a', key: k, responses: maybe}}\n",
+     "1:67: providers.x.responses: 'maybe' is not translate or native\n"},
+    {"providers: {x: {api: gemini, key: k, responses: native}}\n",
+     "1:13: providers.x: 'responses: native' is for the apis openai and azure; others are "
+     "translated to\n"},
     {"providers: {x: {api: openai, url: example.com}}\n",
      "1:35: providers.x.url: not a URL to build on: it must begin with http:// or https://\n"},
     {"providers: {x: {api: openai, url: 'https://me:pw@example.com'}}\n",

@@ -391,6 +391,13 @@ static void the_contracts_example_passes(void **state)
         assert_int_equal(c->price_count, 1);
         assert_int_equal(c->key_count, 1);
         assert_str(config_provider_find(c, STR("azure"))->api_version, "2025-04-01-preview");
+        assert_int_equal(config_provider_find(c, STR("azure"))->responses,
+                         CONFIG_RESPONSES_TRANSLATE);
+        assert_int_equal(config_provider_find(c, STR("vllm"))->responses,
+                         CONFIG_RESPONSES_TRANSLATE);
+        if (with_env)
+            assert_int_equal(config_provider_find(c, STR("openai"))->responses,
+                             CONFIG_RESPONSES_NATIVE);
         const struct config_model *split = config_model_find(c, STR("split"));
         assert_int_equal(split->strategy, CONFIG_STRATEGY_WEIGHTED);
         assert_int_equal(split->sticky, CONFIG_STICKY_USER);
