@@ -33,6 +33,7 @@ def weir(mock):
         "models": {
             "gpt": "openai/gpt-5", "claude": "anthropic/claude-sonnet-4-5", "gemini": "gemini/gemini-3-pro", "native": "responses/gpt-5",
             "mixed": {"targets": ["responses/fault-503", "gemini/gemini-3-pro"]},
+            "mixed-stream": {"targets": ["responses/fault-role-then-reset", "gemini/gemini-3-pro", "openai/gpt-5"]},
             "cut": {"targets": ["openai/fault-reset-mid-body"], "retry": {"attempts": 1}},
             "cut-gemini": {"targets": ["gemini/fault-close-mid-body"], "retry": {"attempts": 1}},
             "limited": {"targets": ["gemini/fault-429"], "retry": {"attempts": 1}},
@@ -293,6 +294,8 @@ def test_native_bytes_pass_untouched(weir, mock):
 def test_a_failure_before_content_moves_on(client):
     response = client.responses.create(model="mixed", input="Hello there")
     assert response.output_text == TEXT and response.id.startswith("resp_")
+    with client.responses.stream(model="mixed-stream", input="Hello there") as stream:
+        assert stream.get_final_response().output_text == TEXT
 
 
 @pytest.mark.parametrize("model", ["cut", "cut-gemini"])
