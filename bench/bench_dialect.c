@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "codec/json_scan.h"
 #include "codec/json_write.h"
-#include "dialect/openai_chat.h"
+#include "dialect/dialect.h"
 
 enum { RUN_TICKS = CLOCKS_PER_SEC / 5, ROUNDS = 5 };
 
@@ -80,6 +80,7 @@ static void write_body(struct buf *out, size_t bytes, const struct script *scrip
 }
 
 struct body_work {
+    struct buf out;
     struct str body;
     struct arena arena;
 };
@@ -105,6 +106,21 @@ static void read_and_rewrite(void *arg)
         openai_chat_rewrite(&request, STR("gpt-5-mini-2026-01-01"), &work->arena, &body);
 }
 
+static void translate_body(void *arg)
+{
+    struct body_work *work = arg;
+    struct ask_target target = {.model = STR("claude-sonnet-4-5")};
+    struct ask_plan plan;
+    struct openai_problem problem;
+    struct ask *ask;
+    arena_reset(&work->arena);
+    buf_reset(&work->out);
+    if (dialect_openai.read_ask(work->body, 128, &work->arena, &ask, &problem) != ERR_OK ||
+        dialect_anthropic.write_ask(ask, &target, &work->arena, &work->out, &plan, &problem) !=
+            ERR_OK)
+        fprintf(stderr, "%s\n", problem.message);
+}
+
 static void bench_body(size_t bytes, const struct script *script)
 {
     struct buf body BUF_AUTO;
@@ -112,11 +128,16 @@ static void bench_body(size_t bytes, const struct script *script)
     write_body(&body, bytes, script);
     struct body_work work = {.body = buf_str(&body)};
     arena_init(&work.arena);
+    buf_init(&work.out, 4 * bytes + 4096);
     double validate = measure(validate_body, &work), whole = measure(read_and_rewrite, &work);
+    double translated = measure(translate_body, &work);
     printf(
         "body %7zu bytes, %s: validate %8.0f ns, %5.2f GB/s; read + rewrite %8.0f ns, %5.2f GB/s\n",
         body.len, script->name, validate, (double)body.len / validate, whole,
         (double)body.len / whole);
+    printf("  to Anthropic's messages %8.0f ns, %5.2f GB/s\n", translated,
+           (double)body.len / translated);
+    buf_release(&work.out);
     arena_release(&work.arena);
 }
 
@@ -158,6 +179,72 @@ static void bench_stream(const char *name, const char *delta)
     printf("event %4zu bytes, %-9s: %4.0f ns\n", event.len, name, ns);
 }
 
+/* ---- Streams that are translated ---- */
+
+struct translation {
+    struct answer_writer *writer;
+    struct answer answer;
+    struct buf out;
+};
+
+/* What the gateway does with each event: written for the caller, and collected for the record. */
+static void translate_event(void *arg, const struct answer_event *event)
+{
+    struct translation *t = arg;
+    answer_take(&t->answer, event);
+    dialect_openai.writer_take(t->writer, event, &t->out);
+}
+
+static void translate_stream(void *arg)
+{
+    static const struct str begin[] = {
+        STR_INIT("{\"type\":\"message_start\",\"message\":{\"id\":\"msg_01XFDUDYJgAACzvnptvVoYEL\","
+                 "\"model\":\"claude-sonnet-4-5\",\"usage\":{\"input_tokens\":9,"
+                 "\"output_tokens\":1}}}"),
+        STR_INIT("{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":"
+                 "\"text\",\"text\":\"\"}}")};
+    struct stream_work *work = arg;
+    struct answer_options options = {.max_depth = 128, .max_bytes = 8 << 20};
+    struct translation t = {.writer = dialect_openai.writer_new(&options)};
+    struct answer_sink sink = {translate_event, &t};
+    struct answer_reader *reader = dialect_anthropic.reader_new(&options);
+    dialect_answer_init(&t.answer, 8 << 20);
+    buf_init(&t.out, 1 << 20);
+    for (int i = 0; i < 2; i++)
+        dialect_anthropic.reader_feed(reader, STR(""), begin[i], sink);
+    for (int i = 0; i < EVENTS; i++) {
+        dialect_anthropic.reader_feed(reader, STR("content_block_delta"), work->event, sink);
+        buf_reset(&t.out);
+    }
+    if (t.answer.failed || t.answer.truncated)
+        fprintf(stderr, "the stream is not whole\n");
+    dialect_anthropic.reader_free(reader);
+    dialect_openai.writer_free(t.writer);
+    dialect_answer_release(&t.answer);
+    buf_release(&t.out);
+}
+
+static void watch_anthropic(void *arg)
+{
+    struct stream_work *work = arg;
+    struct chat_stream stream;
+    dialect_anthropic.watch->stream_init(&stream, true, 8 << 20, 128);
+    for (int i = 0; i < EVENTS; i++)
+        dialect_anthropic.watch->stream_feed(&stream, STR_NONE, work->event);
+    dialect_anthropic.watch->stream_release(&stream);
+}
+
+static void bench_translation(void)
+{
+    struct stream_work work = {
+        .event = STR("{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":"
+                     "\"text_delta\",\"text\":\" gateway\"}}")};
+    printf("event %4zu bytes of Anthropic's: watched %4.0f ns, translated to OpenAI's and "
+           "collected %4.0f ns\n",
+           work.event.len, measure(watch_anthropic, &work) / EVENTS,
+           measure(translate_stream, &work) / EVENTS);
+}
+
 /* With an argument only "body" or "event". */
 int main(int argc, char **argv)
 {
@@ -174,5 +261,6 @@ int main(int argc, char **argv)
     bench_stream(
         "tool call",
         "{\"tool_calls\":[{\"index\":0,\"function\":{\"arguments\":\"{\\\"city\\\":\"}}]}");
+    bench_translation();
     return 0;
 }

@@ -86,6 +86,8 @@ static struct str keep(struct answer *a, struct str text)
 static uint64_t count(struct str escaped)
 {
     uint64_t bytes = 0;
+    if (escaped.len == 0)
+        return 0;
     for (const char *p = escaped.ptr, *end = p + escaped.len; p < end;) {
         const char *backslash = memchr(p, '\\', (size_t)(end - p));
         if (!backslash || end - backslash < 2)

@@ -11,8 +11,8 @@
  *    Deltas of several calls may alternate; every call that was begun gets a TOOL_END before
  *    FINISH, or the stream breaks. TOOL_ARGS are never empty; joined and unescaped they are the
  *    arguments' JSON text (no ARGS at all: none).
- * 4. FINISH comes once per choice. A choice that called tools and stopped finishes with
- *    FINISH_TOOLS, whatever its provider says.
+ * 4. FINISH comes once per choice, and nothing of the choice behind it. A choice that called tools
+ * and stopped finishes with FINISH_TOOLS, whatever its provider says.
  * 5. USAGE is cumulative: the last one counts. It may come early (Anthropic's prompt) or after
  *    FINISH; a provider may send none.
  * 6. END says that the answer came whole. Without it, it did not. */

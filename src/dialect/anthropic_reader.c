@@ -275,8 +275,13 @@ static struct block *open_block(struct answer_reader *r, int64_t index)
 static void block_start(struct reading *x, int64_t index, const struct json_value *value)
 {
     struct answer_reader *r = x->r;
-    if (r->open_count == OPEN_MAX) {
-        fail_with(x, "upstream_malformed", "the upstream's stream has too many blocks open");
+    if (!r->started || r->finished)
+        return;
+    if (r->open_count == OPEN_MAX || value->kind != JSON_OBJECT) {
+        fail_with(x, "upstream_malformed",
+                  r->open_count == OPEN_MAX
+                      ? "the upstream's stream has too many blocks open"
+                      : "the upstream's stream begins a block without saying which");
         return;
     }
     struct block *block = &r->open[r->open_count++];
@@ -292,6 +297,8 @@ static void block_delta(struct reading *x, int64_t index, const struct json_valu
                                               STR_INIT("citation")};
     struct json_value d[D_COUNT];
     const struct block *block = open_block(x->r, index);
+    if (x->r->finished)
+        return;
     if (!block) {
         fail_with(x, "upstream_malformed",
                   "the upstream's stream speaks of a block that is not open");
@@ -356,7 +363,7 @@ static void finish(struct reading *x, const struct json_value *reason,
                    const struct json_value *sequence)
 {
     struct answer_reader *r = x->r;
-    if (reason->kind != JSON_STRING || r->finished)
+    if (reason->kind != JSON_STRING || r->finished || !r->started)
         return;
     while (r->open_count > 0)
         end_block(x, &r->open[--r->open_count]);
@@ -413,7 +420,7 @@ static void take_event(struct reading *x, const struct json_value e[E_COUNT])
         block_stop(x, index);
     else if (json_eq(type, STR("message_start")))
         start(x, &e[E_MESSAGE]);
-    else if (json_eq(type, STR("message_delta")))
+    else if (json_eq(type, STR("message_delta")) && x->r->started)
         message_delta(x, &e[E_DELTA], &e[E_USAGE]);
     else if (json_eq(type, STR("message_stop")) && x->r->started)
         end(x);

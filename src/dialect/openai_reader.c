@@ -437,7 +437,7 @@ static void read_choice(struct reading *x, const struct json_value *value, int64
     if (o[O_INDEX].kind == JSON_NUMBER && json_to_i64(&o[O_INDEX], &number) != ERR_OK)
         number = position;
     struct choice_state *choice = choice_state(x, number);
-    if (!choice)
+    if (!choice || choice->finished)
         return;
     read_delta(x, choice, whole || o[O_DELTA].kind == JSON_NONE ? &o[O_MESSAGE] : &o[O_DELTA],
                whole);

@@ -8,11 +8,13 @@
 #include <yyjson.h>
 
 #include "base/str.h"
+#include "codec/json_scan.h"
 
 enum { GRAMMAR_CALLS_MAX = 64 };
 
 struct grammar {
     const char *wrong;
+    bool halves; /* an event holds half a surrogate pair, which yyjson does not read */
     bool started, ended, failed;
     /* Anthropic */
     int64_t open; /* block, or -1 */
@@ -105,7 +107,7 @@ static inline void grammar_openai(struct grammar *g, yyjson_val *chunk)
         }
         if (single)
             g->finished |= yyjson_is_str(yyjson_obj_get(choice, "finish_reason"));
-        yyjson_arr_foreach(calls, j, m, call) grammar_call(g, call);
+        yyjson_arr_foreach(calls, j, m, call) if (single) grammar_call(g, call);
     }
 }
 
@@ -119,7 +121,9 @@ static inline void grammar_event(struct grammar *g, struct str dialect, struct s
         return;
     }
     yyjson_doc *doc = yyjson_read(data.ptr, data.len, 0);
-    grammar_hold(g, doc, "every event is JSON");
+    struct json_value value;
+    g->halves |= !doc && json_validate(data, JSON_DEPTH_MAX, &value) == ERR_OK;
+    grammar_hold(g, doc || g->halves, "every event is JSON");
     if (doc && str_eq(dialect, STR("anthropic")))
         grammar_anthropic(g, name, yyjson_doc_get_root(doc));
     else if (doc)
@@ -127,7 +131,8 @@ static inline void grammar_event(struct grammar *g, struct str dialect, struct s
     yyjson_doc_free(doc);
 }
 
-/* NULL: it is, or nothing is known of that dialect; else the rule that is broken. */
+/* NULL: it is, or nothing is known of that dialect, or a text holds what was half a character in
+ * its source; else the rule that is broken. */
 static inline const char *grammar_check(struct str dialect, struct str stream)
 {
     struct grammar g = {.open = -1};
@@ -146,7 +151,7 @@ static inline const char *grammar_check(struct str dialect, struct str stream)
             grammar_hold(&g, str_starts(line, STR(":")), "lines are events, data or comments");
     }
     grammar_hold(&g, g.ended != g.failed, "a stream ends, once");
-    return g.wrong;
+    return g.halves ? NULL : g.wrong;
 }
 
 #endif
