@@ -102,6 +102,8 @@ class Started:
 
 
 class Gateway:
+    translates = False  # a model "translated" leads to the slow mock in Anthropic's language
+
     def __init__(self, core):
         self.core = core
 
@@ -116,6 +118,7 @@ class Direct(Gateway):
 
 class Weir(Gateway):
     name, title = "weir", "Weir, keys, limits, prices and log on"
+    translates = True
 
     def version(self):
         commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
@@ -125,14 +128,15 @@ class Weir(Gateway):
     def start(self, folder, upstreams):
         port = free_port()
         digest = hashlib.sha256(KEY.encode()).hexdigest()
-        providers = "".join(f'  up-{name}: {{api: openai, url: "http://127.0.0.1:{at}/v1", key: sk-up, models: [{name}],\n'
-                            "     connections: 512}\n" for name, at in upstreams.items())
+        apis = {name: ("openai", at) for name, at in upstreams.items()} | {"translated": ("anthropic", upstreams["slow"])}
+        providers = "".join(f'  up-{name}: {{api: {api}, url: "http://127.0.0.1:{at}/v1", key: sk-up, models: [{name}],\n'
+                            "     connections: 512}\n" for name, (api, at) in apis.items())
         (folder / "weir.yaml").write_text(
             "log: {durability: write}\n"
             f"providers:\n{providers}"
-            "models: {" + ", ".join(f"{name}: up-{name}/{name}" for name in upstreams) + "}\n"
-            "prices: {" + ", ".join(f"up-{name}/{name}: {{input: 0.25, output: 2.00}}" for name in upstreams) + "}\n"
-            f"keys:\n  - {{name: bench, hash: \"sha256:{digest}\", models: [{', '.join(upstreams)}],\n"
+            "models: {" + ", ".join(f"{name}: up-{name}/{name}" for name in apis) + "}\n"
+            "prices: {" + ", ".join(f"up-{name}/{name}: {{input: 0.25, output: 2.00}}" for name in apis) + "}\n"
+            f"keys:\n  - {{name: bench, hash: \"sha256:{digest}\", models: [{', '.join(apis)}],\n"
             "     limits: {requests: 900000000/m, tokens: 900000000000/m, concurrent: 4096}}\n")
         command = [WEIR, "serve", "--config", "weir.yaml", "--data", "data", "--listen", f"127.0.0.1:{port}", "--kafka", "off",
                    "--key", ADMIN_KEY]

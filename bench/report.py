@@ -74,14 +74,19 @@ def percentiles(times, *names):
     return " / ".join(ms(times[name]) for name in names) if times["count"] else "–"
 
 
+def cpu_per_frame(cell):
+    return cell["process"]["cpu_us"] / max(cell["frames"]["got"], 1)
+
+
 def stream_table(names, figures):
     rows = []
     nginx = figures.get("nginx")
-    for name in names:
-        one = figures[name]["stream"]
+    streams = [(name, figures[name]["stream"]) for name in names]
+    streams += [(f"{name}, from Anthropic", figures[name]["translated"]) for name in names if "translated" in figures[name]]
+    for name, one in streams:
         frames = one["frames"]
-        cpu = one["process"]["cpu_us"] / max(frames["got"], 1) if one.get("process") else None
-        base = nginx["stream"]["process"]["cpu_us"] / max(nginx["stream"]["frames"]["got"], 1) if nginx else None
+        cpu = cpu_per_frame(one) if one.get("process") else None
+        base = cpu_per_frame(nginx["stream"]) if nginx else None
         rows.append([name, percentiles(one["ttft_us"], "p50", "p99"), percentiles(one["gap_us"], "p50", "p99", "max"),
                      f"{frames['got']:,.0f}", f"{frames['lost'] + frames['doubled'] + frames['damaged']:,.0f}", failures(one) or "0",
                      "–" if cpu is None else beside(cpu, base, f"{cpu:.1f}")])
@@ -118,9 +123,11 @@ def bars(figures, calls):
         grown = weir["rss_after_calls"] - weir["rss_before_calls"]
         yield f"memory over {calls:,} calls", "steady (≤ 1 MiB more)", f"{grown / MIB:+.1f} MiB", grown <= MIB
     yield "exec to first answer", "≤ 100 ms", f"{weir['start_ms']:.0f} ms", weir["start_ms"] <= 100
-    frames = weir["stream"]["frames"]
-    lost = frames["lost"] + frames["doubled"] + frames["damaged"]
-    yield "frames lost, doubled or damaged", "0", f"{lost:.0f} of {frames['got']:,.0f}", lost == 0
+    ratio = cpu_per_frame(weir["translated"]) / cpu_per_frame(weir["stream"])
+    yield "CPU of a translated stream", "≤ 1.5 × passed through", f"{ratio:.2f} ×", ratio <= 1.5
+    frames = [weir[name]["frames"] for name in ("stream", "translated")]
+    lost = sum(f["lost"] + f["doubled"] + f["damaged"] for f in frames)
+    yield "frames lost, doubled or damaged", "0", f"{lost:.0f} of {sum(f['got'] for f in frames):,.0f}", lost == 0
     failed = sum(cell["failed"] for cell in weir.values() if isinstance(cell, dict))
     yield "requests failed", "0", f"{failed:.0f}", failed == 0
     missing = weir["sent"] - weir["recorded"]
@@ -129,7 +136,8 @@ def bars(figures, calls):
 
 HOW = """Each gateway alone on one core (its whole process tree), mock and load on another; {rounds} round(s) in turn, {seconds:g} s a
 cell, medians. The mock answers at once with 16 tokens; prompts have 200 bytes and differ. Weir runs with a key and its
-limits, prices and the durable log on; nginx checks and logs nothing. CPU is user and system time of the process tree.
+limits, prices and the durable log on; nginx checks and logs nothing. "From Anthropic" is OpenAI's client at a target that speaks
+Anthropic's language. CPU is user and system time of the process tree.
 Load: `weir bench`, closed loop. What the figures mean: [docs/bench.md](../docs/bench.md).
 """
 

@@ -91,6 +91,7 @@ static enum err write_translated(struct call *c, const struct config_target *tar
 {
     struct arena *a = c->x->arena;
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
+    const struct dialect *spoken = dialect_of(target);
     struct ask_target to = {.model = target->upstream};
     struct str body;
     TRY(call_lean_body(c, &body));
@@ -99,7 +100,8 @@ static enum err write_translated(struct call *c, const struct config_target *tar
                                            &c->problem));
     buf_reset(&c->written);
     c->plan = (struct ask_plan){0};
-    TRY(c->spoken->write_ask(c->ask, &to, a, &c->written, &c->plan, &c->problem));
+    TRY(spoken->write_ask(c->ask, &to, a, &c->written, &c->plan, &c->problem));
+    c->spoken = spoken;
     c->body =
         (struct chat_body){.parts = {buf_str(&c->written)}, .count = 1, .bytes = c->written.len};
     return ERR_OK;
@@ -109,9 +111,9 @@ enum err call_outgoing_prepare(struct call *c, const struct config_target *targe
 {
     bool passes = has_endpoint(c, target);
     const struct chat_request *request = &c->request;
-    c->spoken = passes ? c->endpoint->dialect : dialect_of(target);
     if (passes) {
         TRY(call_lean_request(c, &request));
+        c->spoken = c->endpoint->dialect;
         c->spoken->watch->rewrite(request, target->upstream, c->x->arena, &c->body);
     } else {
         TRY(write_translated(c, target));

@@ -20,8 +20,9 @@ def test_weir_alone(tmp_path):
     weir = json.loads(figures.read_text())["weir"]
     assert weir["sent"] == weir["recorded"] > 300
     cells = [cell for cell in weir.values() if isinstance(cell, dict)]
-    assert len(cells) == 7 and all(cell["failed"] == 0 and cell["ok"] > 0 for cell in cells)
+    assert len(cells) == 8 and all(cell["failed"] == 0 and cell["ok"] > 0 for cell in cells)
     assert all(cell["frames"]["lost"] == cell["frames"]["doubled"] == cell["frames"]["damaged"] == 0 for cell in cells)
+    assert weir["translated"]["frames"]["got"] >= 64 * 64
     assert weir["stream"]["frames"]["got"] >= 64 * 64 and weir["stream"]["gap_us"]["p50"] > 10000
     assert weir["calls"]["ok"] == 270 and weir["rss_idle"] > 2**20
     text = report.read_text()
