@@ -37,6 +37,7 @@ struct answer_writer {
     size_t max_bytes;
     struct usage usage;
     enum answer_finish finish;
+    bool refused; /* some of the text is a refusal */
     struct buf stop_sequence;
 };
 
@@ -357,6 +358,7 @@ static void take_content(struct answer_writer *w, const struct answer_event *e, 
 {
     bool text = e->kind == ANSWER_TEXT || e->kind == ANSWER_REFUSAL || e->kind == ANSWER_THINKING;
     bool mine = w->live == LIVE_TOOL && w->live_tool == e->tool;
+    w->refused |= e->kind == ANSWER_REFUSAL && e->text.len > 0;
     if (text && e->text.len == 0)
         return;
     flush_start(w, out);
@@ -374,6 +376,12 @@ static void take_content(struct answer_writer *w, const struct answer_event *e, 
     }
 }
 
+/* OpenAI ends a refusal like any other text; here it has a reason of its own to stop. */
+static struct str stop_name(enum answer_finish finish, bool refused)
+{
+    return anthropic_stop_name(refused && finish == FINISH_STOP ? FINISH_FILTER : finish);
+}
+
 static void end(struct answer_writer *w, struct buf *out)
 {
     flush_start(w, out);
@@ -381,7 +389,7 @@ static void end(struct answer_writer *w, struct buf *out)
     close_live(w, out);
     buf_append_str(out, STR("event: message_delta\ndata: {\"type\":\"message_delta\",\"delta\":{"
                             "\"stop_reason\":\""));
-    buf_append_str(out, anthropic_stop_name(w->finish));
+    buf_append_str(out, stop_name(w->finish, w->refused));
     buf_append_str(out, STR("\",\"stop_sequence\":"));
     if (w->finish == FINISH_SEQUENCE) {
         buf_append_char(out, '"');
@@ -456,6 +464,14 @@ struct str anthropic_stop_name(enum answer_finish finish)
     return STR("end_turn");
 }
 
+static bool has_refusal(const struct answer_choice *choice)
+{
+    for (const struct answer_part *p = choice->parts; p; p = p->next)
+        if (p->kind == ANSWER_PART_REFUSAL && p->text.len > 0)
+            return true;
+    return false;
+}
+
 static void write_tool(const struct answer_part *p, struct arena *a, struct json_writer *j)
 {
     if (p->signature.len) {
@@ -513,7 +529,7 @@ void anthropic_answer_write(const struct answer *answer, const struct answer_opt
     json_array_end(&j);
     json_key(&j, STR("stop_reason"));
     if (choice && choice->finish != FINISH_NONE)
-        json_str(&j, anthropic_stop_name(choice->finish));
+        json_str(&j, stop_name(choice->finish, has_refusal(choice)));
     else
         json_null(&j);
     json_key(&j, STR("stop_sequence"));

@@ -7,8 +7,6 @@ import gateway, servers
 from gateway import ADMIN, PROVIDER_KEY, provider
 
 KINDS = ("openai", "azure", "anthropic", "gemini")
-# What a target cannot be asked for, or does not tell: (API, target, case).
-KNOWN = {("messages", kind, case) for kind in ("openai", "azure") for case in ("refusal", "thinking asked for")}
 APIS = ("chat", "completions", "embeddings", "messages")
 
 
@@ -28,14 +26,14 @@ def run(url, mock, *arguments):
 
 
 def test_weir_passes(mock):
-    azure = {"api": "azure", "url": mock.url, "key": PROVIDER_KEY, "api_version": "2025-04-01-preview", "models": {"m": "m"}}
+    azure = {"api": "azure", "url": mock.url, "key": PROVIDER_KEY, "api_version": "2025-04-01-preview", "models": {"gpt-5-mini": "gpt-5-mini"}}
     gemini = {"api": "gemini", "url": mock.url, "key": PROVIDER_KEY}
     providers = {"gemini": gemini, "openai": provider(mock.url), "anthropic": provider(mock.url, api="anthropic"), "azure": azure}
-    models = {f"{kind}-mock": {"targets": [f"{kind}/m"], "retry": {"attempts": 1}} for kind in KINDS}
+    models = {f"{kind}-mock": {"targets": [f"{kind}/gpt-5-mini"], "retry": {"attempts": 1}} for kind in KINDS}
     with gateway.serve({"providers": providers, "models": models}) as weir:
         cases = run(weir.url, mock, "--key", ADMIN, *(word for kind in KINDS for word in ("--target", f"{kind}={kind}-mock")))
     failed = {(c["api"], c["target"], c["case"]): c["why"] for c in cases if not c["pass"] and c["api"] in APIS}
-    assert failed.keys() - KNOWN == set(), json.dumps([[*k, v] for k, v in failed.items()], indent=1)
+    assert not failed, json.dumps([[*k, v] for k, v in failed.items()], indent=1)
     assert len([c for c in cases if c["api"] in APIS]) > 500
 
 
