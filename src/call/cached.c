@@ -69,6 +69,7 @@ static void make_key(const struct call *c, uint8_t ret_key[CACHE_KEY_BYTES])
         .endpoint = c->endpoint->name,
         .route = &c->route,
         .model = c->request.model,
+        .betas = http_headers_get(&c->x->headers, STR("anthropic-beta")),
         .body = c->x->body,
         .max_depth = (unsigned)c->settings->shared->config->limits.nesting,
     };
@@ -189,6 +190,9 @@ bool call_cache_serve(struct call *c)
         .flight = k->flight,
         .stream = c->request.stream,
         .usage_asked = c->request.usage_asked,
+        .dialect = c->endpoint->dialect,
+        .body = c->x->body,
+        .call = str_of(c->id, TRACE_ID_HEX),
         .max_depth = (unsigned)c->settings->shared->config->limits.nesting,
         .loop = c->gl->loop,
     };

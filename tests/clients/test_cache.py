@@ -1,7 +1,7 @@
 """The exact cache, as clients see it: hits, streams from either form, sharing, what is never kept, bounds, restarts."""
 import concurrent.futures, contextlib, json, time
 
-import httpx, pytest
+import anthropic, httpx, pytest
 
 import gateway, servers
 
@@ -277,3 +277,27 @@ def test_embeddings_and_completions():
         assert "".join(c.choices[0].text for c in chunks) == whole.choices[0].text
         assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason == "length"
         assert asked(weir) == 3
+
+
+@pytest.mark.parametrize("api", ["anthropic", "openai"])
+def test_messages_whatever_the_target_speaks(api):
+    with servers.start("mock") as mock, gateway.serve({
+            "providers": {"up": gateway.provider(mock.url, api=api)},
+            "models": {"c": {"targets": ["up/m"], "cache": {"ttl": "1h"}}}}) as weir:
+        client = anthropic.Anthropic(base_url=weir.url, api_key=gateway.ADMIN, max_retries=0)
+        tool = {"name": "look_up", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}}}
+        for options in ({}, {"tools": [tool]}):
+            options |= {"model": "c", "max_tokens": 100, "messages": gateway.SAY}
+            whole = client.messages.create(**options)
+            raw = client.messages.with_raw_response.create(**options)
+            assert raw.headers["x-weir-cache"] == "hit" and raw.parse().content == whole.content
+            with client.messages.stream(**options) as stream:
+                again = stream.get_final_message()
+            assert stream.response.headers["x-weir-cache"] == "hit"
+            for got, wanted in zip(again.content, whole.content, strict=True):
+                assert {name: getattr(got, name) for name in wanted.model_fields_set} == wanted.to_dict()
+            assert again.stop_reason == whole.stop_reason
+            assert again.usage.output_tokens == whole.usage.output_tokens
+        beta = client.messages.with_raw_response.create(**options, extra_headers={"anthropic-beta": "context-1m-2025-08-07"})
+        assert "x-weir-cache" not in beta.headers
+        assert gateway.mock_stats(mock)["requests"] == 3

@@ -208,6 +208,7 @@ void cache_key_make(const struct cache_subject *subject, uint8_t ret_key[CACHE_K
     put(w.digest, 'o', subject->owner);
     put(w.digest, 'e', subject->endpoint);
     put(w.digest, 'm', subject->model);
+    put(w.digest, 'b', subject->betas);
     put_route(w.digest, subject->route);
     put_body(&w, subject->body);
     digest_final(w.digest, ret_key);

@@ -21,6 +21,7 @@ struct cache_subject {
     struct str endpoint; /* "chat" */
     const struct config_route *route;
     struct str model; /* as asked */
+    struct str betas; /* header anthropic-beta, which goes on to targets */
     struct str body;  /* JSON, validated; an object */
     unsigned max_depth;
 };

@@ -57,6 +57,41 @@ static void finish(struct replay_use *u)
 
 /* ---- What is given ---- */
 
+struct writing {
+    const struct dialect *dialect;
+    struct answer_writer *writer;
+    struct buf *out;
+};
+
+static void write_event(void *arg, const struct answer_event *event)
+{
+    struct writing *w = arg;
+    w->dialect->writer_take(w->writer, event, w->out);
+}
+
+/* The events of a whole answer in the caller's language. */
+static enum err write_events(struct replay_use *u, struct str body)
+{
+    const struct cache_replay *from = &u->from;
+    struct writing w = {.dialect = from->dialect, .out = &u->bytes};
+    struct answer_options options = {
+        .max_depth = from->max_depth,
+        .max_bytes = CACHE_FLIGHT_BYTES_MAX,
+        .call = from->call,
+        .body = from->body,
+        .include_usage = from->usage_asked,
+    };
+    if (from->dialect == &dialect_openai) /* with every member that the answer has */
+        return openai_chat_replay(body, from->max_depth, from->usage_asked, &u->bytes);
+    if (!from->dialect->read_answer || !from->dialect->writer_new)
+        return ERR_UNSUPPORTED;
+    w.writer = from->dialect->writer_new(&options);
+    struct answer_sink sink = {.take = write_event, .arg = &w};
+    enum err err = from->dialect->read_answer(body, &options, sink);
+    from->dialect->writer_free(w.writer);
+    return err == ERR_OK ? u->bytes.error : err;
+}
+
 static void fill(struct replay_use *u)
 {
     struct str body = u->from.answer->body;
@@ -67,8 +102,7 @@ static void fill(struct replay_use *u)
         buf_append_str(&u->bytes, body);
         return;
     }
-    enum err err = openai_chat_replay(body, u->from.max_depth, u->from.usage_asked, &u->bytes);
-    if (err != ERR_OK) /* not an answer that can be streamed: the caller asks a target */
+    if (write_events(u, body) != ERR_OK) /* not an answer that can be streamed: the caller asks a target */
         buf_reset(&u->bytes);
 }
 

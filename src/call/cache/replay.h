@@ -4,6 +4,7 @@
 #define WEIR_CALL_CACHE_REPLAY_H
 
 #include "call/cache/cache.h"
+#include "dialect/dialect.h"
 #include "model/model.h"
 
 struct cache_replay {
@@ -11,6 +12,9 @@ struct cache_replay {
     struct cache_flight *flight; /* to be followed; a reference is taken over */
     bool stream;
     bool usage_asked;
+    const struct dialect *dialect; /* that the caller speaks */
+    struct str body;               /* the caller's request; lives as long as the use */
+    struct str call;               /* the call's id */
     unsigned max_depth;
     struct loop *loop;
 };

@@ -106,6 +106,9 @@ static void who_asks_whom_counts(void **state)
     other = plain;
     other.model = STR("d");
     assert_false(equal(&plain, &other));
+    other = plain;
+    other.betas = STR("context-1m");
+    assert_false(equal(&plain, &other));
 
     struct config_param param = {STR("temperature"), STR("0.2")};
     struct config_model with_param = alias;
