@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -31,4 +32,10 @@ char *mem_strdup(const char *s, size_t len)
     if (len)
         memcpy(copy, s, len);
     return copy;
+}
+
+void mem_keep_freed(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MEM_KEPT_BYTES / 2);
+    (void)mallopt(M_TRIM_THRESHOLD, MEM_KEPT_BYTES);
 }

@@ -13,6 +13,12 @@ void *mem_array(size_t count, size_t size_bytes) __attribute__((malloc, returns_
 void *mem_resize(void *ptr, size_t size_bytes) __attribute__((returns_nonnull));
 char *mem_strdup(const char *s, size_t len) __attribute__((malloc, returns_nonnull));
 
+/* Once, at the start of a program that serves: memory that is freed stays with the process, up to
+ * MEM_KEPT_BYTES a thread, so that a body of some 100 KB is not asked from the kernel, page by
+ * page, for every request. */
+#define MEM_KEPT_BYTES (4 << 20)
+void mem_keep_freed(void);
+
 static inline void mem_free(void *ptr)
 {
     free(ptr);

@@ -267,9 +267,18 @@ void call_finish_problem(struct call *c, enum call_outcome outcome, int status);
 
 /* ---- record.c ---- */
 
-/* The record as JSON, for the log, without secrets; and its cost as decimal text, untouched when
- * unknown. */
-void call_record_write(const struct call *c, struct buf *json, char ret_cost[DECIMAL_TEXT_BYTES]);
+/* What a record is joined of: text, and large bodies that are not copied into it. */
+enum { CALL_RECORD_PARTS_MAX = 5 };
+
+struct call_record {
+    struct str parts[CALL_RECORD_PARTS_MAX];
+    size_t part_count;
+    char cost[DECIMAL_TEXT_BYTES]; /* decimal text; empty when unknown */
+};
+
+/* The record as JSON, for the log, without secrets. Its parts point into *json and into the call's
+ * bodies. */
+void call_record_write(const struct call *c, struct buf *json, struct call_record *ret_record);
 /* The keys that nothing recorded or passed on as an error may show: the caller's and the
  * provider's. */
 size_t call_secrets(const struct call *c, struct str ret_secrets[2]);

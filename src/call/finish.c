@@ -215,9 +215,9 @@ static void append_record(struct call *c)
     struct gateway_loop *gl = c->gl;
     char tokens[24];
     char status[8];
-    char cost[DECIMAL_TEXT_BYTES] = "";
+    struct call_record text;
     buf_reset(&gl->record);
-    call_record_write(c, &gl->record, cost);
+    call_record_write(c, &gl->record, &text);
     int status_len = snprintf(status, sizeof status, "%d", c->status);
     int64_t used = c->usage.input + c->usage.output;
     int tokens_len = snprintf(tokens, sizeof tokens, "%lld", (long long)used);
@@ -225,17 +225,16 @@ static void append_record(struct call *c)
         {STR("model"), c->request.model.ptr ? c->request.model : STR("")},
         {STR("status"), str_of(status, (size_t)status_len)},
         {STR("tokens"), str_of(tokens, (size_t)tokens_len)},
-        {STR("cost"), str_from_c(cost)},
+        {STR("cost"), str_from_c(text.cost)},
         {STR("key"), c->key->name},
         {STR("response"), response_id(c)},
     };
     size_t header_count = sizeof headers / sizeof headers[0];
-    struct str value = buf_str(&gl->record);
     struct log_record record = {
         .timestamp_ms = c->wall_us / 1000,
         .key = str_of(c->trace.id, TRACE_ID_HEX),
-        .value = &value,
-        .value_parts = 1,
+        .value = text.parts,
+        .value_parts = text.part_count,
         .headers = headers,
         .header_count = header_count - !headers[header_count - 1].value.len,
     };

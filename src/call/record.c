@@ -5,6 +5,17 @@
 #include "codec/time.h"
 #include "os/clock.h"
 
+/* A body of that size is a part of the record for itself: copying it would cost more than a part.
+ */
+enum { ASIDE_BYTES_MIN = 16 << 10, ASIDE_MAX = 2 };
+
+struct asides {
+    struct str body[ASIDE_MAX];
+    size_t at[ASIDE_MAX]; /* where it belongs in the text */
+    size_t count;
+    bool refused; /* everything goes into the text */
+};
+
 const char *call_outcome_name(enum call_outcome outcome)
 {
     static const char *const names[] = {"ok", "error", "cancelled", "refused"};
@@ -170,9 +181,20 @@ static void write_blob(struct json_writer *w, struct str name, size_t size_bytes
     json_object_end(w);
 }
 
+static void write_json_body(struct json_writer *w, struct asides *a, struct str body)
+{
+    if (a->refused || body.len < ASIDE_BYTES_MIN) {
+        json_raw(w, body);
+        return;
+    }
+    a->at[a->count] = w->out->len;
+    a->body[a->count++] = body;
+    w->comma = true;
+}
+
 /* JSON as it is, anything else as text. */
-static void write_body(struct json_writer *w, const struct call *c, struct str key, struct str body,
-                       struct str blob, bool known_json)
+static void write_body(struct json_writer *w, struct asides *a, const struct call *c,
+                       struct str key, struct str body, struct str blob, bool known_json)
 {
     unsigned nesting = (unsigned)c->settings->shared->config->limits.nesting;
     struct json_value value;
@@ -182,21 +204,21 @@ static void write_body(struct json_writer *w, const struct call *c, struct str k
     } else if (body.len == 0) {
         json_null(w);
     } else if (known_json) {
-        json_raw(w, body);
+        write_json_body(w, a, body);
     } else if (json_validate(body, nesting, &value) == ERR_OK) {
-        json_raw(w, value.raw);
+        write_json_body(w, a, value.raw);
     } else {
         json_str(w, body);
     }
 }
 
-static void write_bodies(struct json_writer *w, const struct call *c)
+static void write_bodies(struct json_writer *w, struct asides *a, const struct call *c)
 {
     struct str answer = c->streaming ? buf_str(&c->response) : buf_str(&c->answer);
     bool complete = c->outcome == CALL_OK ? c->whole && !call_answer_is_cut(c)
                                           : !c->content && c->outcome != CALL_CANCELLED;
-    write_body(w, c, STR("request"), c->x->body, c->request_blob, c->request_read);
-    write_body(w, c, STR("response"), answer, c->response_blob, c->streaming);
+    write_body(w, a, c, STR("request"), c->x->body, c->request_blob, c->request_read);
+    write_body(w, a, c, STR("response"), answer, c->response_blob, c->streaming || c->answer_read);
     json_member_bool(w, STR("response_complete"), complete);
     json_key(w, STR("metadata"));
     if (c->request.metadata.kind != JSON_NONE)
@@ -227,7 +249,8 @@ static void write_head(struct json_writer *w, const struct call *c)
     json_member_bool(w, STR("stream"), c->request.stream);
 }
 
-static void write_record(const struct call *c, struct buf *json, char ret_cost[DECIMAL_TEXT_BYTES])
+static void write_record(const struct call *c, struct asides *a, struct buf *json,
+                         char ret_cost[DECIMAL_TEXT_BYTES])
 {
     struct json_writer w;
     json_writer_init(&w, json);
@@ -239,20 +262,54 @@ static void write_record(const struct call *c, struct buf *json, char ret_cost[D
     write_cost(&w, c, ret_cost);
     call_cache_record(c, &w);
     write_error(&w, c);
-    write_bodies(&w, c);
+    write_bodies(&w, a, c);
     json_object_end(&w);
 }
 
-void call_record_write(const struct call *c, struct buf *json, char ret_cost[DECIMAL_TEXT_BYTES])
+static bool shows_secrets(const struct asides *a, struct str text, const struct str *secrets,
+                          size_t count)
 {
-    struct str secrets[2];
-    size_t count = call_secrets(c, secrets);
-    write_record(c, json, ret_cost);
-    if (!redact_needed(buf_str(json), secrets, count))
-        return;
+    bool shows = redact_needed(text, secrets, count);
+    for (size_t i = 0; i < a->count; i++)
+        shows |= redact_needed(a->body[i], secrets, count);
+    return shows;
+}
+
+static void write_clean(const struct call *c, struct buf *json, const struct str *secrets,
+                        size_t count, struct call_record *record)
+{
+    struct asides none = {.refused = true};
     struct buf clean;
+    buf_reset(json);
+    write_record(c, &none, json, record->cost);
     buf_init(&clean, json->max);
     redact_append(&clean, buf_str(json), secrets, count);
     buf_release(json);
     *json = clean;
+}
+
+static void take_parts(const struct asides *a, struct str text, struct call_record *record)
+{
+    size_t from = 0;
+    for (size_t i = 0; i < a->count; i++) {
+        record->parts[record->part_count++] = str_take(str_skip(text, from), a->at[i] - from);
+        record->parts[record->part_count++] = a->body[i];
+        from = a->at[i];
+    }
+    record->parts[record->part_count++] = str_skip(text, from);
+}
+
+void call_record_write(const struct call *c, struct buf *json, struct call_record *ret_record)
+{
+    struct str secrets[2];
+    size_t count = call_secrets(c, secrets);
+    struct asides a = {.count = 0};
+    struct call_record record = {.part_count = 0};
+    write_record(c, &a, json, record.cost);
+    if (shows_secrets(&a, buf_str(json), secrets, count)) {
+        write_clean(c, json, secrets, count, &record);
+        a.count = 0;
+    }
+    take_parts(&a, buf_str(json), &record);
+    *ret_record = record;
 }

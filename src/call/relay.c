@@ -401,11 +401,11 @@ static void finish_events(struct call *c)
     if (rest.len == 0)
         return;
     struct buf ended BUF_AUTO;
-    buf_init(&ended, SSE_EVENT_BYTES_MAX + 2);
+    buf_init(&ended, rest.len + 2);
     buf_append_str(&ended, rest);
     buf_append_str(&ended, STR("\n\n"));
     sse_parser_release(&c->events);
-    sse_parser_init(&c->events, SSE_EVENT_BYTES_MAX + 2);
+    sse_parser_init(&c->events, ended.len);
     struct str in = buf_str(&ended);
     while (sse_parser_next(&c->events, &in, &event) == SSE_EVENT)
         take_event(c, &event);

@@ -5,15 +5,16 @@
 static const struct {
     struct str name;
     size_t offset;
+    bool rare; /* not written when it is 0 */
 } counts[] = {
-    {STR_INIT("input"), offsetof(struct usage, input)},
-    {STR_INIT("cached_input"), offsetof(struct usage, cached_input)},
-    {STR_INIT("cache_write"), offsetof(struct usage, cache_write)},
-    {STR_INIT("cache_write_1h"), offsetof(struct usage, cache_write_1h)},
-    {STR_INIT("output"), offsetof(struct usage, output)},
-    {STR_INIT("reasoning"), offsetof(struct usage, reasoning)},
-    {STR_INIT("audio_in"), offsetof(struct usage, audio_in)},
-    {STR_INIT("audio_out"), offsetof(struct usage, audio_out)},
+    {STR_INIT("input"), offsetof(struct usage, input), false},
+    {STR_INIT("cached_input"), offsetof(struct usage, cached_input), false},
+    {STR_INIT("cache_write"), offsetof(struct usage, cache_write), false},
+    {STR_INIT("cache_write_1h"), offsetof(struct usage, cache_write_1h), true},
+    {STR_INIT("output"), offsetof(struct usage, output), false},
+    {STR_INIT("reasoning"), offsetof(struct usage, reasoning), false},
+    {STR_INIT("audio_in"), offsetof(struct usage, audio_in), false},
+    {STR_INIT("audio_out"), offsetof(struct usage, audio_out), false},
 };
 
 enum { COUNTS = sizeof counts / sizeof counts[0], NESTING_MAX = 8 };
@@ -48,7 +49,8 @@ void usage_write(struct json_writer *w, const struct usage *u)
     }
     json_object_begin(w);
     for (size_t i = 0; i < COUNTS; i++)
-        json_member_i64(w, counts[i].name, *count_of(&copy, i));
+        if (!counts[i].rare || *count_of(&copy, i))
+            json_member_i64(w, counts[i].name, *count_of(&copy, i));
     if (u->tier != USAGE_STANDARD)
         json_member_str(w, STR("tier"), tiers[u->tier]);
     if (u->suspect)

@@ -452,6 +452,7 @@ static int serve(struct serve *s)
 
 static int run(int argc, char **argv)
 {
+    mem_keep_freed();
     struct serve *s = NEW(struct serve);
     struct str config = STR_NONE;
     struct str data = STR_NONE;

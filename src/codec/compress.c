@@ -19,6 +19,7 @@
 
 enum {
     CHUNK_BYTES = 64 << 10, /* output is grown by this where its size is not known */
+    SAMPLE_BYTES = 16 << 10,
     XERIAL_HEADER_BYTES = 16,
     XERIAL_BLOCK_BYTES = 32 << 10,
     ZSTD_LEVEL = 1,       /* by measurement: docs/internals/log.md */
@@ -175,6 +176,14 @@ enum err compress_write(struct compress *c, enum compress_codec codec, struct st
         return out->error;
     size_t before = out->len;
     return cut_back(out, before, write_any(c, codec, in, out));
+}
+
+bool compress_pays(struct compress *c, enum compress_codec codec, struct str in)
+{
+    struct buf packed BUF_AUTO;
+    struct str sample = str_take(str_skip(in, in.len / 2), SAMPLE_BYTES);
+    buf_init(&packed, 2 * SAMPLE_BYTES);
+    return compress_write(c, codec, sample, &packed) == ERR_OK && packed.len <= sample.len / 3;
 }
 
 /* Reading ------------------------------------------------------------------------------------- */

@@ -6,6 +6,8 @@
 #ifndef WEIR_CODEC_COMPRESS_H
 #define WEIR_CODEC_COMPRESS_H
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -30,6 +32,9 @@ void compress_free(struct compress *c);
  * fit (out is then cut back to what it held), ERR_UNSUPPORTED for a number that is no codec. */
 MUST_CHECK enum err compress_write(struct compress *c, enum compress_codec codec, struct str in,
                                    struct buf *out);
+/* Does it pay to compress large bytes where nobody may wait long: would they shrink to a third, and
+ * quickly? Judged by a sample from their middle, some 10 µs. */
+bool compress_pays(struct compress *c, enum compress_codec codec, struct str in);
 /* Append what in was compressed from to *out. ERR_CORRUPT, ERR_TRUNCATED, ERR_UNSUPPORTED, and
  * ERR_TOO_LARGE when it would be more than max_bytes or than out's maximum; out is cut back. */
 MUST_CHECK enum err compress_read(struct compress *c, enum compress_codec codec, struct str in,

@@ -7,7 +7,10 @@
  * Offsets are given out at the write, so a group that fails leaves no gap. */
 #include "log/log_int.h"
 
-enum { PACK_MIN_BYTES = 256 /* smaller records are not worth a codec's frame */ };
+enum {
+    PACK_MIN_BYTES = 256,        /* smaller records are not worth a codec's frame */
+    PACK_LARGE_BYTES = 64 << 10, /* records above it, on average, are packed if it pays */
+};
 
 /* The queue of partitions with staged batches ------------------------------------------------- */
 
@@ -135,6 +138,10 @@ static void pack(struct log_part *part, struct log_staged *b, struct log_scratch
     if (b->whole || codec == COMPRESS_NONE || b->records.len < PACK_MIN_BYTES)
         return;
     buf_reset(&scratch->packed);
+    /* The committing thread is mostly an event loop's: what is large must not hold it up. */
+    bool large = b->records.len / (size_t)b->header.count > PACK_LARGE_BYTES;
+    if (large && !compress_pays(scratch->compress, codec, buf_str(&b->records)))
+        return;
     enum err error =
         compress_write(scratch->compress, codec, buf_str(&b->records), &scratch->packed);
     if (error != ERR_OK || scratch->packed.len >= b->records.len)

@@ -557,3 +557,44 @@ def test_pages_of_calls_join_without_gap(weir):
         if not cursor:
             break
     assert paged == whole
+
+
+@pytest.mark.parametrize("leak", [False, True])
+def test_large_bodies_are_recorded_whole_and_clean(leak):
+    with servers.start("mock", "--tokens", "9000") as mock, gateway.serve({
+            "providers": {"up": gateway.provider(mock.url)}, "models": {"m": "up/x"}}) as weir:
+        text = "".join(f"line {i} of \"it\"\n" for i in range(15000)) + (gateway.ADMIN if leak else "")
+        body = {"model": "m", "messages": [{"role": "user", "content": text}], "max_tokens": 9000}
+        answer = weir.post(body)
+        record = weir.record_of(answer)
+        assert len(answer.content) > 30000 and record["response"] == answer.json() and record["response_complete"]
+        body["messages"][0]["content"] = text.replace(gateway.ADMIN, "***")
+        assert record["request"] == body and record["user"] is None
+        assert gateway.ADMIN.encode() not in weir.everything_written()
+        small = weir.post({"model": "m", "messages": gateway.SAY, "max_tokens": 1})
+        assert weir.record_of(small)["request"]["messages"] == gateway.SAY
+
+
+def test_a_last_event_may_be_as_large_as_the_limit_says():
+    """Larger than the limit's default, and without the empty line that ends it."""
+    text = "x" * (9 << 20)
+    event = b"data: " + json.dumps({"choices": [{"index": 0, "delta": {"role": "assistant", "content": text},
+                                                 "finish_reason": "stop"}]}).encode()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        with listener.accept()[0] as s:
+            s.recv(65536)
+            s.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + event)
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(65536):
+                pass
+
+    threading.Thread(target=answer, daemon=True).start()
+    upstream = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with gateway.serve({"providers": {"up": gateway.provider(upstream)}, "models": {"m": "up/x"}, "limits": {"event": "16MiB"}}) as weir:
+        got = weir.post({"model": "m", "messages": gateway.SAY, "stream": True})
+        assert got.content.startswith(event) and len(got.content) < len(event) + 100
+        record = weir.record_of(got)
+        assert record["outcome"] == "ok" and record["response"]["$blob"]
+    listener.close()

@@ -159,6 +159,19 @@ static void zstd_windows_are_bounded(void **state)
     compress_free(c);
 }
 
+static void it_pays_where_much_repeats(void **state)
+{
+    (void)state;
+    struct compress *c = compress_new();
+    char *zeros = mem_alloc(LONGEST);
+    struct str text = make_text(LONGEST); /* two fifths of it are noise */
+    assert_true(compress_pays(c, COMPRESS_LZ4, str_of(zeros, LONGEST)));
+    assert_false(compress_pays(c, COMPRESS_LZ4, text));
+    mem_free(zeros);
+    mem_free((char *)text.ptr);
+    compress_free(c);
+}
+
 static void names(void **state)
 {
     (void)state;
@@ -184,6 +197,7 @@ int main(void)
         cmocka_unit_test(snappy_without_frames),
         cmocka_unit_test(frames_one_after_another),
         cmocka_unit_test(zstd_windows_are_bounded),
+        cmocka_unit_test(it_pays_where_much_repeats),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
