@@ -102,7 +102,8 @@ static void fill(struct replay_use *u)
         buf_append_str(&u->bytes, body);
         return;
     }
-    if (write_events(u, body) != ERR_OK) /* not an answer that can be streamed: the caller asks a target */
+    if (write_events(u, body) !=
+        ERR_OK) /* not an answer that can be streamed: the caller asks a target */
         buf_reset(&u->bytes);
 }
 
