@@ -1,7 +1,7 @@
 # What the sources compile and link with: Debian's libraries through pkg-config, and the entries of deps/table, which
 # deps/get makes once per compiler and flags in the user's cache. DEP_<name> is an entry's folder; it exists once it is
 # whole, so everything that needs it names it as an order-only prerequisite.
-PKGS := libuv openssl libzstd liblz4 zlib yaml-0.1
+PKGS := sqlite3 libuv openssl libzstd liblz4 zlib yaml-0.1
 
 define dep_rule
 DEP_$(1) := $(2)

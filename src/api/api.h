@@ -10,9 +10,13 @@
 
 struct api;
 struct gateway;
+struct view;
 
 /* The gateway outlives it. */
 struct api *api_new(struct gateway *gateway);
+/* The view that answers /api/v1/stats and finds calls; outlives it. Without one the log is read.
+ * Before the loops run. */
+void api_set_view(struct api *api, struct view *view);
 void api_free(struct api *api);
 struct http_handler api_handler(struct api *api);
 /* The listener whose connections /metrics counts; before the loops run. */

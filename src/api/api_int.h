@@ -13,6 +13,7 @@
 struct api {
     struct gateway *gateway;
     const struct http_server *server; /* NULL until it listens */
+    struct view *view;                /* NULL: none */
     atomic_bool draining;
     int64_t started_wall_us;
 };
@@ -97,6 +98,9 @@ void api_topic(struct api_request *r);
 void api_topic_write(struct api_request *r);
 void api_native_models(struct api_request *r);
 void api_status(struct api_request *r);
+void api_stats(struct api_request *r);
+void api_view(struct api_request *r);
+void api_view_rebuild(struct api_request *r);
 void api_openapi(struct api_request *r);
 void api_health(struct api_request *r);
 void api_metrics(struct api_request *r);

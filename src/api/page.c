@@ -1,5 +1,5 @@
-/* The page at /: web/, built by esbuild and embedded. Public, for it holds nothing: what it shows it asks the native API for,
- * with the key that its user signs in with. */
+/* The page at /: web/, built by esbuild and embedded. Public, for it holds nothing: what it shows
+ * it asks the native API for, with the key that its user signs in with. */
 #include "api/api_int.h"
 #include "base/embed.h"
 #include "codec/crc32c.h"

@@ -25,6 +25,9 @@ static const struct api_route routes[] = {
     {STR_INIT("POST"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic_write},
     {STR_INIT("GET"), STR_INIT("/api/v1/models"), API_KEY, api_native_models},
     {STR_INIT("GET"), STR_INIT("/api/v1/status"), API_ADMIN, api_status},
+    {STR_INIT("GET"), STR_INIT("/api/v1/stats"), API_KEY, api_stats},
+    {STR_INIT("GET"), STR_INIT("/api/v1/view"), API_ADMIN, api_view},
+    {STR_INIT("POST"), STR_INIT("/api/v1/view/rebuild"), API_ADMIN, api_view_rebuild},
     {STR_INIT("GET"), STR_INIT("/api/v1/openapi.json"), API_PUBLIC, api_openapi},
     {STR_INIT("GET"), STR_INIT("/health"), API_PUBLIC, api_health},
     {STR_INIT("GET"), STR_INIT("/metrics"), API_LOOPBACK, api_metrics},
@@ -188,6 +191,11 @@ struct http_handler api_handler(struct api *api)
 void api_set_server(struct api *api, const struct http_server *server)
 {
     api->server = server;
+}
+
+void api_set_view(struct api *api, struct view *view)
+{
+    api->view = view;
 }
 
 void api_set_draining(struct api *api)

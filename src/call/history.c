@@ -7,6 +7,7 @@
 enum {
     NESTING_MAX = 256,
     ID_DIGITS = 32,
+    NEAR_RECORDS = 64, /* walked over rather than looked up */
     /* Records stand in the order in which calls ended, times are those of their begins: a call may
      * have begun this much before its neighbours. */
     DISORDER_MS = 3600 * 1000,
@@ -91,6 +92,48 @@ enum err history_list(struct log_part *calls, const struct history_query *query,
     if (err == ERR_OK)
         *ret_next = more && next > log_part_start(calls) ? next : -1;
     return err;
+}
+
+/* The record at offset, by a cursor that walks backward and is opened anew where the next one is
+ * far. */
+static enum err record_at(struct log_part *calls, int64_t offset, struct log_cursor **cursor,
+                          const struct log_entry **ret_entry)
+{
+    const struct log_entry *entry = NULL;
+    if (!*cursor || log_cursor_offset(*cursor) - offset > NEAR_RECORDS) {
+        log_cursor_close(*cursor);
+        *cursor = NULL;
+        TRY(log_cursor_open(calls, offset + 1, LOG_BACKWARD, cursor));
+    }
+    do
+        TRY(log_cursor_next(*cursor, &entry));
+    while (entry && entry->offset > offset);
+    *ret_entry = entry && entry->offset == offset ? entry : NULL;
+    return ERR_OK;
+}
+
+enum err history_records(struct log_part *calls, const int64_t *offsets, size_t count,
+                         struct buf *ret_records, size_t *ret_used)
+{
+    struct log_cursor *cursor = NULL;
+    enum err error = ERR_OK;
+    bool first = true;
+    size_t used = 0;
+    for (; used < count && ret_records->len < HISTORY_PAGE_BYTES_MAX; used++) {
+        const struct log_entry *entry = NULL;
+        error = record_at(calls, offsets[used], &cursor, &entry);
+        if (error != ERR_OK)
+            break;
+        if (!entry || !entry->value.ptr)
+            continue;
+        if (!first)
+            buf_append_char(ret_records, ',');
+        buf_append_str(ret_records, entry->value);
+        first = false;
+    }
+    log_cursor_close(cursor);
+    *ret_used = used;
+    return error != ERR_OK ? error : ret_records->error;
 }
 
 static bool is_the_call(const struct log_entry *entry, struct str id)

@@ -35,6 +35,11 @@ MUST_CHECK enum err history_find_call(struct log_part *calls, struct str id, str
  * response of its own. Looks at HISTORY_SCAN_MAX records. ERR_NOT_FOUND. */
 MUST_CHECK enum err history_find_response(struct log_part *calls, struct str id, struct str key,
                                           struct buf *ret_record);
+/* Append the records at these offsets, newest first as given, joined by commas, up to
+ * HISTORY_PAGE_BYTES_MAX bytes or a bit more; those that are gone are left out. *ret_used: how many
+ * of the offsets were dealt with. */
+MUST_CHECK enum err history_records(struct log_part *calls, const int64_t *offsets, size_t count,
+                                    struct buf *ret_records, size_t *ret_used);
 /* Append the record of that call: its id, or its trace's id when that names one. key: only of this
  * key; empty: of any. ERR_NOT_FOUND; ERR_INVALID: not 32 hex digits. */
 MUST_CHECK enum err history_find(struct log_part *calls, struct str id, struct str key,

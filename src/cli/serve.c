@@ -23,6 +23,7 @@
 #include "os/process.h"
 #include "os/thread.h"
 #include "state/keys.h"
+#include "view/view.h"
 
 enum { LOOPS_MAX = 64 };
 
@@ -35,6 +36,7 @@ struct serve {
     struct key_fold *fold;
     struct local_models *local;
     struct gateway *gateway;
+    struct view *view; /* NULL: it could not be opened */
     struct api *api;
     struct tls_context *tls;
     struct http_server *server;
@@ -233,12 +235,29 @@ static struct http_limits server_limits(const struct config_limits *from)
     return limits;
 }
 
+/* Weir serves without a view too: then calls are found by reading the log, and there are no
+ * statistics. */
+static void open_view(struct serve *s)
+{
+    struct buf detail BUF_AUTO;
+    buf_init(&detail, 4096);
+    struct view_options options = {.log = s->log,
+                                   .calls = gateway_calls(s->gateway),
+                                   .data_dir = s->config->data,
+                                   .report = on_log_report};
+    enum err err = view_open(&options, &detail, &s->view);
+    if (err != ERR_OK)
+        say("warn", "event=view_open error=\"%.*s\"", STR_ARG(buf_str(&detail)));
+}
+
 static enum err open_server(struct serve *s, struct buf *detail)
 {
     const struct config *c = s->config;
     if (c->listen.tls.enabled)
         TRY(make_tls(c, detail, &s->tls));
     s->api = api_new(s->gateway);
+    open_view(s);
+    api_set_view(s->api, s->view);
     struct http_server_options options = {
         .host = c->listen.http.host,
         .port = c->listen.http.port,
@@ -382,6 +401,7 @@ static void stop(struct serve *s)
     kafka_server_free(s->kafka);
     http_server_free(s->server);
     api_free(s->api);
+    view_close(s->view);
     for (unsigned i = 0; i < s->loop_count; i++)
         gateway_loop_free(s->halves[i]);
     gateway_free(s->gateway);

@@ -40,6 +40,12 @@ enum err os_thread_start(const char *name, os_thread_fn *fn, void *arg,
     return ERR_OK;
 }
 
+void os_thread_set_background(void)
+{
+    struct sched_param none = {0};
+    (void)!sched_setscheduler(0, SCHED_IDLE, &none); /* refused: it runs like any other */
+}
+
 void os_thread_join(struct os_thread *thread)
 {
     ASSERT(pthread_join(thread->id, NULL) == 0);

@@ -18,6 +18,8 @@ typedef void os_thread_fn(void *arg);
 MUST_CHECK enum err os_thread_start(const char *name, os_thread_fn *fn, void *arg,
                                     struct os_thread *ret_thread);
 void os_thread_join(struct os_thread *thread);
+/* This thread, from now on, only gets what others leave of the cores. */
+void os_thread_set_background(void);
 
 struct os_mutex {
     pthread_mutex_t native;

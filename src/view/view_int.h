@@ -1,0 +1,101 @@
+/* Private to src/view. */
+#ifndef WEIR_VIEW_VIEW_INT_H
+#define WEIR_VIEW_VIEW_INT_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "codec/json_scan.h"
+#include "os/thread.h"
+#include "view/spread.h"
+#include "view/view.h"
+
+enum {
+    VIEW_VERSION = 1,           /* of the schema: another one is made again */
+    VIEW_BATCH_RECORDS = 2000,  /* in one transaction */
+    VIEW_BATCH_BYTES = 4 << 20, /* of records, and about what one transaction may write */
+    VIEW_WORDS_CHUNK = 1 << 20, /* offsets to a table of words, dropped as a whole */
+    VIEW_TEXT_BYTES = 4096,     /* of a call's texts, asked and answered each, that are indexed */
+    VIEW_NAME_BYTES = 256,      /* longer names are cut */
+    VIEW_NAMES_MAX = 200000,    /* further names are "(other)" */
+    VIEW_QUERY_US_MAX = 20 * 1000000,
+};
+
+/* Outcomes and the like are names too; 0 is "none". */
+struct view_row {
+    int64_t offset;
+    int64_t time_us;
+    struct str model, target, key, endpoint, outcome, user;
+    int64_t status;
+    int64_t input, cached, output, reasoning; /* -1: not known */
+    int64_t cost;                             /* 10^-12 of the currency; -1: not known */
+    int64_t total_us, first_us, overhead_us;  /* -1: none */
+    bool has_usage;
+    struct buf text; /* the words to index, kept between rows */
+};
+
+/* ---- row.c ---- */
+
+/* What a record says. Strings point into the value or into row->arena_. False: not a call's record.
+ */
+bool view_row_read(struct str value, struct arena *a, struct view_row *ret_row);
+
+/* ---- store.c: a connection ---- */
+
+struct view_store {
+    sqlite3 *db;
+    struct buf path;
+};
+
+/* write: make the file and its tables when they are not there, or of another version. */
+MUST_CHECK enum err view_store_open(struct view_store *s, struct str dir, bool write,
+                                    struct buf *detail);
+void view_store_close(struct view_store *s);
+/* Remove the files. Nobody has them open. */
+void view_store_remove(struct str dir);
+uint64_t view_store_bytes(struct str dir);
+MUST_CHECK enum err view_exec(sqlite3 *db, const char *sql);
+MUST_CHECK enum err view_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_statement);
+int64_t view_meta_get(sqlite3 *db, const char *name, int64_t fallback);
+MUST_CHECK enum err view_meta_set(sqlite3 *db, const char *name, int64_t value);
+struct str view_column(sqlite3_stmt *statement, int column);
+enum err view_error(int sqlite_code);
+
+/* ---- view.c ---- */
+
+struct view {
+    struct log *log;
+    struct log_part *calls;
+    struct buf dir;
+    void (*report)(void *arg, enum log_severity severity, struct str text);
+    void *report_arg;
+    struct os_thread thread;
+    struct os_mutex lock; /* for what follows */
+    struct os_cond wanted;
+    bool stopping;
+    bool woken;
+    bool rebuild;
+    struct os_mutex read_lock; /* for the reader; after no other lock */
+    struct view_store reader;
+    bool reader_open;
+    uint64_t deadline_us; /* of the question under way */
+    atomic_int_fast64_t next_offset;
+    atomic_uint_fast64_t reserved; /* of the quota */
+    atomic_bool failed;
+};
+
+void view_report(struct view *v, enum log_severity severity, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Begin a question: the reader is this thread's until view_read_end. ERR_BUSY: there is no database
+ * yet. */
+MUST_CHECK enum err view_read_begin(struct view *v);
+void view_read_end(struct view *v);
+/* Between these two: a name's number; -1: no call has it. */
+int64_t view_name_find(struct view *v, struct str name);
+
+/* ---- project.c ---- */
+
+void view_projector_run(void *arg);
+
+#endif
