@@ -172,7 +172,7 @@ static enum err check_result(struct writing *g, const struct ask_part *result)
     return ERR_OK;
 }
 
-/* Media of a result stand inside it from Gemini 3 on, behind it before. */
+/* Media of a result stand inside it from Gemini 3 on, and behind all results before. */
 static enum err result_media(struct writing *g, const struct ask_part *result)
 {
     for (const struct ask_part *p = result->content; p; p = p->next)
@@ -212,7 +212,7 @@ static enum err result_part(struct writing *g, const struct ask_part *result)
     }
     json_object_end(w);
     json_object_end(w);
-    return g->levels ? ERR_OK : result_media(g, result);
+    return ERR_OK;
 }
 
 /* ---- Turns ---- */
@@ -338,28 +338,41 @@ static void content_end(struct writing *g)
 
 enum which { RESULTS, REST };
 
-static size_t count_parts(const struct run *run, enum which which, bool system_too)
+/* Does a part have something for that content? */
+static bool belongs(const struct writing *g, const struct ask_part *p, enum which which)
 {
-    size_t n = 0;
+    bool result = p->kind == ASK_TOOL_RESULT;
+    return result == (which == RESULTS) || (result && !g->levels && has_media(p));
+}
+
+static bool has_parts(const struct writing *g, const struct run *run, enum which which,
+                      bool system_too)
+{
     for (const struct ask_message *m = run->first; m != run->end; m = m->next)
         for (const struct ask_part *p = m->parts; p && in_contents(m, system_too); p = p->next)
-            n += (p->kind == ASK_TOOL_RESULT) == (which == RESULTS);
-    return n;
+            if (belongs(g, p, which))
+                return true;
+    return false;
+}
+
+static enum err write_user_part(struct writing *g, const struct ask_part *p, enum which which)
+{
+    if (p->kind != ASK_TOOL_RESULT)
+        return user_part(g, p);
+    return which == RESULTS ? result_part(g, p) : result_media(g, p);
 }
 
 /* The results of a turn's calls are a content of their own, which follows the calls at once. */
 static enum err write_user_run(struct writing *g, const struct run *run, enum which which,
                                bool system_too)
 {
-    if (count_parts(run, which, system_too) == 0)
+    if (!has_parts(g, run, which, system_too))
         return ERR_OK;
     content_begin(g, STR("user"));
     for (const struct ask_message *m = run->first; m != run->end; m = m->next)
         for (const struct ask_part *p = m->parts; p && in_contents(m, system_too); p = p->next)
-            if (which == RESULTS && p->kind == ASK_TOOL_RESULT)
-                TRY(result_part(g, p));
-            else if (which == REST && p->kind != ASK_TOOL_RESULT)
-                TRY(user_part(g, p));
+            if (belongs(g, p, which))
+                TRY(write_user_part(g, p, which));
     content_end(g);
     return ERR_OK;
 }

@@ -747,6 +747,16 @@ static void replay_part(struct answer_writer *w, const struct answer_part *p)
     take(w, &event);
 }
 
+static struct content *last_text(const struct answer_writer *w)
+{
+    struct content *found = NULL;
+    for (const struct item *it = w->items; it; it = it->next)
+        for (struct content *c = it->contents; c; c = c->next)
+            if (!c->refusal)
+                found = c;
+    return found;
+}
+
 void responses_write_answer(const struct answer *answer, const struct answer_options *options,
                             struct buf *out)
 {
@@ -761,8 +771,9 @@ void responses_write_answer(const struct answer *answer, const struct answer_opt
         w.created_s = answer->created_s;
     for (const struct answer_part *p = choice ? choice->parts : NULL; p; p = p->next)
         replay_part(&w, p);
-    if (choice && choice->logprobs_content.len && w.last && w.last->last)
-        buf_append_str(&w.last->last->logprobs, buf_str(&choice->logprobs_content));
+    struct content *text = last_text(&w);
+    if (text && choice)
+        buf_append_str(&text->logprobs, buf_str(&choice->logprobs_content));
     w.finish = choice ? choice->finish : FINISH_NONE;
     close_all(&w);
     json_writer_init(&j, out);

@@ -146,8 +146,10 @@ static const struct request_case request_cases[] = {
      "'type':'function_call_output','call_id':'c','output':[{'type':'input_image','image_url':"
      "'data:image/png;base64,AA'}]}]}",
      "{'contents':[{'role':'model','parts':[{'functionCall':{'id':'c','name':'f','args':{}}}]},{"
-     "'role':'user','parts':[{'functionResponse':{'id':'c','name':'f','response':{'output':''}}},{"
-     "'inlineData':{'mimeType':'image/png','data':'AA'}}]}],'generationConfig':{}}",
+     "'role':'user','parts':[{'functionResponse':{'id':'c','name':'f','response':{'output':''}}}]},"
+     "{"
+     "'role':'user','parts':[{'inlineData':{'mimeType':'image/png','data':'AA'}}]}],"
+     "'generationConfig':{}}",
      NULL},
     {"a result of no call", "gemini-3-pro",
      "{'model':'g','input':[{'type':'function_call_output','call_id':'c','output':''}]}", NULL,
