@@ -116,6 +116,11 @@ def test_calls_are_found_and_shown(weir, tab):
     tab.keyboard.press("Tab")
     expect(tab.locator("tbody tr")).to_have_count(1)
     assert "model=smart" in tab.url, "a filter is a link"
+    tab.get_by_label("Said").fill("no such words")
+    tab.keyboard.press("Tab")
+    expect(tab.get_by_role("heading", name="No call matches")).to_be_visible()
+    tab.get_by_label("Said").fill(SAY[0]["content"])
+    tab.keyboard.press("Tab")
     tab.locator("tbody tr a").click()
     expect(tab.get_by_role("heading", level=1)).to_contain_text("smart")
     assert tab.url.endswith(made.headers["x-weir-call-id"])
@@ -139,7 +144,10 @@ def test_calls_arrive_live(weir, tab):
 def test_the_overview_counts(weir, tab):
     weir.post({"model": "smart", "messages": SAY})
     show(tab, weir, "overview", "Overview")
-    expect(tab.locator(".chart canvas")).to_have_count(2)
+    expect(tab.locator(".chart canvas")).to_have_count(4)
+    expect(tab.get_by_role("region", name="By model")).to_contain_text("smart")
+    tab.get_by_role("link", name="7d").click()
+    expect(tab.get_by_role("region", name="By key")).to_contain_text("cli")
     expect(tab.get_by_role("region", name="Calls").locator("tbody tr").first).to_contain_text("smart")
     check(tab, "overview")
 

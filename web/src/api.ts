@@ -21,6 +21,13 @@ export interface Status {
     version: string; started: string; draining: boolean; calls: Record<string, number>; log: Record<string, number>;
     providers: {name: string; api: string; url: string; left_out: string | null}[];
 }
+export interface Spread { p50: number; p90: number; p99: number }
+export interface Sums {
+    calls: number; errors: number; input: number; cached_input: number; output: number; reasoning: number; cost: string;
+    total_us: Spread | null; first_token_us: Spread | null; overhead_us: Spread | null;
+}
+export interface Group extends Sums { name: string | null; points?: (Sums & {time_s: number})[] }
+export interface Stats { groups: Group[]; cut: boolean; folded: number; end: number }
 export interface Partition {
     partition: number; start_offset: number; end_offset: number; bytes: number; segments: number; newest_ms: number;
 }

@@ -22,7 +22,7 @@ export function CallTable({calls}: {calls: Call[]}) {
 }
 
 const SAVED = "weir-filters";
-const FIELDS = ["model", "status", "key", "since"] as const;
+const FIELDS = ["q", "model", "target", "status", "key", "user", "min_ms", "since"] as const;
 type Filter = Partial<Record<typeof FIELDS[number], string>>;
 
 function saved(): Record<string, string> {
@@ -40,9 +40,11 @@ function Filters({filter, live}: {filter: Filter; live: boolean}) {
         setNames(all);
     };
     return <form class="filters" onSubmit={e => e.preventDefault()} role="search">
-        <label>Model <input id="filter" name="model" value={filter.model ?? ""} placeholder="any" onChange={e => go({model: e.currentTarget.value})} /></label>
+        <label>Said <input id="filter" type="search" name="q" value={filter.q ?? ""} placeholder="words in it" onChange={e => go({q: e.currentTarget.value})} /></label>
+        <label>Model <input name="model" value={filter.model ?? ""} placeholder="any" onChange={e => go({model: e.currentTarget.value})} /></label>
         <label>Status <input name="status" value={filter.status ?? ""} placeholder="200, 4xx, error …" size={12} onChange={e => go({status: e.currentTarget.value})} /></label>
         <label>Key <input name="key" value={filter.key ?? ""} placeholder="any" size={10} onChange={e => go({key: e.currentTarget.value})} /></label>
+        <label>Slower than <input name="min_ms" type="number" min="0" value={filter.min_ms ?? ""} placeholder="ms" onChange={e => go({min_ms: e.currentTarget.value})} /></label>
         <label>Since <select name="since" value={filter.since ?? ""} onChange={e => go({since: e.currentTarget.value})}>
             <option value="">the beginning</option><option value="10m">10 minutes</option><option value="1h">1 hour</option>
             <option value="1d">1 day</option><option value="7d">7 days</option>

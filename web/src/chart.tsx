@@ -4,7 +4,7 @@ import uPlot from "uplot";
 
 export interface Line { label: string; colour: string; show?: (value: number) => string }
 
-export function Chart({title, xs, ys, lines}: {title: string; xs: number[]; ys: number[][]; lines: Line[]}) {
+export function Chart({title, xs, ys, lines}: {title: string; xs: number[]; ys: (number | null)[][]; lines: Line[]}) {
     const box = useRef<HTMLDivElement>(null);
     const plot = useRef<uPlot>();
     useEffect(() => {
@@ -14,7 +14,7 @@ export function Chart({title, xs, ys, lines}: {title: string; xs: number[]; ys: 
         const axis = {stroke: ink, grid: {stroke: grid, width: 1}, ticks: {stroke: grid, width: 1}};
         const make = (width: number) => new uPlot({
             width, height: 160, cursor: {y: false}, legend: {live: true}, padding: [8, 8, 0, 0],
-            scales: {y: {range: (_, __, max) => [0, Math.max(1, max * 1.1)]}},
+            scales: {y: {range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1]}},
             series: [{label: "time"}, ...lines.map(line => ({
                 label: line.label, stroke: style.getPropertyValue(line.colour), width: 1.6, points: {show: false},
                 value: (_: uPlot, v: number | null) => v == null ? "–" : line.show ? line.show(v) : String(v)}))],

@@ -1,27 +1,19 @@
-// Live traffic, and the newest calls.
-import { useEffect, useState } from "preact/hooks";
-import { get, type CallPage, type Status } from "./api";
+// What happened, over a window of time, and what happens now.
+import { get, type CallPage, type Group, type Stats, type Status, type Sums } from "./api";
 import { CallTable } from "./calls";
 import { Chart } from "./chart";
-import { age, bytes, count, money, percentile, us } from "./text";
-import { Copy, Empty, link, Problem, Tile, useLoad } from "./ui";
+import { age, bytes, count, money, us } from "./text";
+import { Copy, Empty, link, Problem, Row, Tile, useLoad, usePlace } from "./ui";
 
-const EVERY_MS = 2000, KEPT = 300;
+const EVERY_MS = 2000;
 
-interface Sample { at: number; calls: number; errors: number; input: number; output: number; open: number }
-
-function sample(status: Status): Sample {
-    const c = status.calls;
-    return {at: Date.now() / 1000, calls: (c.calls_ok ?? 0) + (c.calls_error ?? 0) + (c.calls_cancelled ?? 0) + (c.calls_refused ?? 0) + (c.calls_cached ?? 0),
-            errors: c.calls_error ?? 0, input: c.tokens_input ?? 0, output: c.tokens_output ?? 0, open: c.open_calls ?? 0};
-}
-
-// Kept while the page is open, also while another view is looked at.
-let samples: Sample[] = [];
-
-function rates(pick: (s: Sample) => number): number[] {
-    return samples.slice(1).map((s, i) => Math.max(0, (pick(s) - pick(samples[i])) / (s.at - samples[i].at)));
-}
+// How far back, and how far apart its points are.
+const WINDOWS: Record<string, {title: string; step: string; step_s: number; every_ms: number}> = {
+    "1h": {title: "hour", step: "1m", step_s: 60, every_ms: 5000},
+    "1d": {title: "day", step: "15m", step_s: 900, every_ms: 15000},
+    "7d": {title: "7 days", step: "2h", step_s: 7200, every_ms: 60000},
+    "30d": {title: "30 days", step: "12h", step_s: 43200, every_ms: 60000},
+};
 
 function FirstCall() {
     const curl = `curl ${location.origin}/v1/chat/completions -H "Authorization: Bearer $WEIR_KEY" -H "Content-Type: application/json" \\
@@ -33,49 +25,90 @@ function FirstCall() {
     </Empty>;
 }
 
-export function Overview() {
-    const status = useLoad(signal => get<Status>("status", {}, signal), [], EVERY_MS);
-    const recent = useLoad(signal => get<CallPage>("calls", {limit: 100}, signal), [], EVERY_MS * 2);
-    const [, redraw] = useState(0);
-    useEffect(() => {
-        if (!status.data) return;
-        samples = [...samples, sample(status.data)].slice(-KEPT);
-        redraw(n => n + 1);
-    }, [status.data]);
+// Minutes without a call have no point: they are zero for sums, and a gap for times.
+function line(group: Group | undefined, xs: number[], pick: (s: Sums) => number | null | undefined, otherwise: number | null): (number | null)[] {
+    const known = new Map(group?.points?.map(p => [p.time_s, pick(p) ?? otherwise]));
+    return xs.map(x => known.get(x) ?? otherwise);
+}
 
-    const s = status.data;
-    const calls = recent.data?.calls ?? [];
-    const served = calls.filter(c => c.outcome === "ok" || c.outcome === "cached");
-    const total = served.map(c => c.timing.total_us).sort((a, b) => a - b);
-    const added = served.map(c => c.timing.overhead_us).filter((v): v is number => v != null).sort((a, b) => a - b);
-    const cost = calls.reduce((sum, c) => sum + Number(c.cost?.amount ?? 0), 0);
-    const xs = samples.slice(1).map(x => x.at);
-    const perSecond = (v: number) => v.toFixed(1) + "/s";
+function Groups({title, groups, by}: {title: string; groups: Group[]; by: string}) {
+    if (groups.length === 0) return null;
+    return <><h2>{title}</h2><div class="scroll" tabIndex={0} role="region" aria-label={title}><table>
+        <thead><tr><th>{by}</th><th class="n">calls</th><th class="n">errors</th><th class="n">tokens in</th><th class="n">out</th><th class="n">cost</th><th class="n">first token p50</th><th class="n">total p50</th><th class="n">p99</th></tr></thead>
+        <tbody>{groups.slice(0, 20).map(g => <Row key={g.name} href={link("calls", "", {[by]: g.name})}>
+            <td><a href={link("calls", "", {[by]: g.name})}>{g.name ?? "none"}</a></td>
+            <td class="n">{count(g.calls)}</td><td class="n">{g.errors ? <span class="bad">{count(g.errors)}</span> : 0}</td>
+            <td class="n">{count(g.input)}</td><td class="n">{count(g.output)}</td><td class="n">{money({amount: g.cost, currency: "USD"})}</td>
+            <td class="n">{us(g.first_token_us?.p50)}</td><td class="n">{us(g.total_us?.p50)}</td><td class="n">{us(g.total_us?.p99)}</td>
+        </Row>)}</tbody>
+    </table></div></>;
+}
+
+function Window({since}: {since: string}) {
+    const window = WINDOWS[since];
+    const all = useLoad(signal => get<Stats>("stats", {since, step: window.step}, signal), [since], window.every_ms);
+    const models = useLoad(signal => get<Stats>("stats", {since, by: "model"}, signal), [since], window.every_ms);
+    const keys = useLoad(signal => get<Stats>("stats", {since, by: "key"}, signal), [since], window.every_ms);
+    const group = all.data?.groups[0];
+    const last = Math.floor(Date.now() / 1000 / window.step_s) * window.step_s;
+    const first = group?.points?.[0]?.time_s ?? last;
+    const xs = Array.from({length: Math.min(2000, (last - first) / window.step_s + 1)}, (_, i) => first + i * window.step_s);
+    const perMinute = (pick: (s: Sums) => number) => line(group, xs, s => pick(s) / window.step_s * 60, 0);
+    const ms = (pick: (s: Sums) => number | undefined) => line(group, xs, s => { const v = pick(s); return v == null ? null : v / 1000; }, null);
+    const rate = (v: number) => `${v.toFixed(1)}/min`, time = (v: number) => us(v * 1000);
+    const behind = all.data ? all.data.end - all.data.folded : 0;
+    return <>
+        <Problem error={all.error} />
+        {group && <section class="tiles" aria-label={`Of the last ${window.title}`}>
+            <Tile label="calls" value={count(group.calls)} href={link("calls", "", {since})} note={behind > 0 ? `${count(behind)} are not counted yet` : undefined} />
+            <Tile label="errors" value={`${(group.errors / group.calls * 100).toFixed(group.errors ? 2 : 0)} %`} note={count(group.errors)} href={link("calls", "", {since, status: "error"})} />
+            <Tile label="cost" value={money({amount: group.cost, currency: "USD"})} />
+            <Tile label="tokens" value={count(group.input + group.output)} note={`${count(group.input)} in (${count(group.cached_input)} cached), ${count(group.output)} out`} />
+            <Tile label="total, p50" value={us(group.total_us?.p50)} note={`p99 ${us(group.total_us?.p99)}`} />
+            <Tile label="first token, p50" value={us(group.first_token_us?.p50)} note={`p99 ${us(group.first_token_us?.p99)}`} />
+            <Tile label="added by Weir, p50" value={us(group.overhead_us?.p50)} note={`p99 ${us(group.overhead_us?.p99)}`} />
+        </section>}
+        {group && <section class="charts">
+            <Chart key={since + "calls"} title="Calls a minute" xs={xs} ys={[perMinute(s => s.calls), perMinute(s => s.errors)]}
+                lines={[{label: "calls", colour: "--accent", show: rate}, {label: "errors", colour: "--bad", show: rate}]} />
+            <Chart key={since + "time"} title="Time, ms" xs={xs} ys={[ms(s => s.first_token_us?.p50), ms(s => s.total_us?.p50), ms(s => s.total_us?.p99)]}
+                lines={[{label: "first token p50", colour: "--accent2", show: time}, {label: "total p50", colour: "--accent", show: time}, {label: "p99", colour: "--warn", show: time}]} />
+            <Chart key={since + "tokens"} title="Tokens a minute" xs={xs} ys={[perMinute(s => s.input), perMinute(s => s.output)]}
+                lines={[{label: "input", colour: "--accent2", show: rate}, {label: "output", colour: "--accent", show: rate}]} />
+            <Chart key={since + "cost"} title="Cost a minute, $" xs={xs} ys={[perMinute(s => Number(s.cost))]}
+                lines={[{label: "cost", colour: "--good", show: v => money({amount: String(v), currency: "USD"})}]} />
+        </section>}
+        {all.data && !group && <p class="note">No call in the last {window.title}.</p>}
+        <Groups title="By model" groups={models.data?.groups ?? []} by="model" />
+        <Groups title="By key" groups={keys.data?.groups ?? []} by="key" />
+    </>;
+}
+
+function Now({status: s}: {status: Status}) {
+    return <section class="tiles" aria-label="Now">
+        <Tile label="under way" value={count(s.calls.open_calls)} note={`up for ${age(s.started)}`} />
+        <Tile label="attempts failed" value={count(s.calls.attempts_failed)} note={`of ${count(s.calls.attempts)} since the start`} />
+        <Tile label="refused at the door" value={count(s.calls.unauthorized)} note="no valid key" />
+        <Tile label="log" value={bytes(s.log.used_bytes)} note={s.log.quota_bytes ? `of ${bytes(s.log.quota_bytes)}` : "no quota"} href={link("topics")} />
+    </section>;
+}
+
+export function Overview() {
+    const since = usePlace().query.get("since") ?? "";
+    const chosen = since in WINDOWS ? since : "1h";
+    const status = useLoad(signal => get<Status>("status", {}, signal), [], EVERY_MS);
+    const recent = useLoad(signal => get<CallPage>("calls", {limit: 15}, signal), [], EVERY_MS);
+    const calls = recent.data?.calls;
+    if (calls?.length === 0) return <><h1>Overview</h1>{status.data && <Now status={status.data} />}<FirstCall /></>;
     return <>
         <h1>Overview</h1>
-        <Problem error={status.error ?? recent.error} />
-        {s && <section class="tiles" aria-label="Since the start">
-            <Tile label="calls" value={count(sample(s).calls)} note={`since the start ${age(s.started)} ago`} href={link("calls")} />
-            <Tile label="under way" value={count(s.calls.open_calls)} />
-            <Tile label="errors" value={count(s.calls.calls_error)} note={`${count(s.calls.attempts_failed)} attempts failed`} />
-            <Tile label="tokens" value={count(s.calls.tokens_input + s.calls.tokens_output)} note={`${count(s.calls.tokens_input)} in, ${count(s.calls.tokens_output)} out`} />
-            <Tile label="log" value={bytes(s.log.used_bytes)} note={s.log.quota_bytes ? `of ${bytes(s.log.quota_bytes)}` : "no quota"} href={link("topics")} />
-        </section>}
-        {calls.length > 0 && <section class="tiles" aria-label="Of the newest calls">
-            <Tile label={`p50 of the last ${total.length}`} value={us(percentile(total, 0.5))} />
-            <Tile label="p99" value={us(percentile(total, 0.99))} />
-            <Tile label="added by Weir, p50" value={us(percentile(added, 0.5))} note={`p99 ${us(percentile(added, 0.99))}`} />
-            <Tile label={`cost of the last ${calls.length}`} value={money({amount: String(cost), currency: "USD"})} />
-        </section>}
-        {s && <section class="charts">
-            <Chart title="Calls a second" xs={xs} ys={[rates(x => x.calls), rates(x => x.errors)]}
-                lines={[{label: "calls", colour: "--accent", show: perSecond}, {label: "errors", colour: "--bad", show: perSecond}]} />
-            <Chart title="Tokens a second" xs={xs} ys={[rates(x => x.input), rates(x => x.output)]}
-                lines={[{label: "input", colour: "--accent2", show: perSecond}, {label: "output", colour: "--accent", show: perSecond}]} />
-        </section>}
-        {recent.data && calls.length === 0 ? <FirstCall /> : calls.length > 0 && <>
+        <p role="group" aria-label="Window">{Object.keys(WINDOWS).map(w => <a class="button" aria-current={w === chosen ? "true" : undefined} href={link("overview", "", {since: w})}>{w}</a>)}</p>
+        {status.data ? <Now status={status.data} /> : <Problem error={status.error} />}
+        {calls && <Window since={chosen} />}
+        <Problem error={recent.error} />
+        {calls && <>
             <h2>Newest calls</h2>
-            <CallTable calls={calls.slice(0, 15)} />
+            <CallTable calls={calls} />
             <p><a href={link("calls")}>All calls</a></p>
         </>}
     </>;
