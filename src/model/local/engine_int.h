@@ -14,6 +14,7 @@
 #include "model/local/engine_request.h"
 #include "model/local/frame.h"
 #include "model/local/prompt.h"
+#include "model/local/reply.h"
 #include "model/local/sampler.h"
 #include "model/local/text_gate.h"
 
@@ -50,6 +51,7 @@ struct engine_seq {
     int64_t generated;
     uint64_t slot_us; /* when it got its slot */
     struct text_gate gate;
+    struct reply reply; /* of a chat */
     struct answer_choice choice;
 };
 
@@ -59,6 +61,7 @@ struct engine_use {
     struct engine_use *embed_next;
     uint64_t id;
     struct engine_request request; /* of which only what decoding needs is kept */
+    struct str *tools;             /* names; the request's arena has them */
     struct prompt *prompts;
     size_t prompt_count;
 

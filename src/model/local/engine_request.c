@@ -159,7 +159,7 @@ static bool harmless(struct str name, const struct json_value *v)
     if (v->kind == JSON_NULL || v->kind == JSON_FALSE || str_eq(v->raw, STR("[]")) ||
         str_eq(v->raw, STR("\"\"")))
         return true;
-    if (str_eq(name, STR("tool_choice")) || str_eq(name, STR("function_call")))
+    if (str_eq(name, STR("function_call")))
         return json_eq(v, STR("none")) || json_eq(v, STR("auto"));
     if (str_eq(name, STR("modalities")))
         return json_find(v->raw, "0", &inner) && json_eq(&inner, STR("text")) &&
@@ -169,9 +169,8 @@ static bool harmless(struct str name, const struct json_value *v)
     return false;
 }
 
-static const char *const refused_fields[] = {"tools",         "tool_choice", "functions",
-                                             "function_call", "modalities",  "audio",
-                                             "best_of",       "suffix",      "web_search_options"};
+static const char *const refused_fields[] = {
+    "functions", "function_call", "modalities", "audio", "best_of", "suffix", "web_search_options"};
 
 static enum err refuse(struct engine_parse *p, const char *name)
 {
@@ -225,6 +224,22 @@ static enum err read_stream(struct engine_parse *p)
 static enum err read_ignore_eos(struct engine_parse *p)
 {
     return engine_parse_bool(p, "ignore_eos", &p->request->ignore_eos);
+}
+
+static enum err read_parallel_calls(struct engine_parse *p)
+{
+    bool several = true;
+    TRY(engine_parse_bool(p, "parallel_tool_calls", &several));
+    p->request->one_call = !several;
+    return ERR_OK;
+}
+
+/* llama-server's: none leaves <think>…</think> in the content. */
+static enum err read_reasoning_format(struct engine_parse *p)
+{
+    struct json_value v = json_take(&p->json);
+    p->request->keeps_reasoning = json_eq(&v, STR("none"));
+    return ERR_OK;
 }
 
 static enum err read_echo(struct engine_parse *p)
@@ -286,6 +301,10 @@ static const struct {
     enum err (*read)(struct engine_parse *p);
 } fields[] = {
     {"messages", TASK(CHAT) | TASK(TOKENIZE), engine_parse_messages},
+    {"tools", TASK(CHAT) | TASK(TOKENIZE), engine_parse_tools},
+    {"tool_choice", TASK(CHAT), engine_parse_tool_choice},
+    {"parallel_tool_calls", TASK(CHAT), read_parallel_calls},
+    {"reasoning_format", TASK(CHAT), read_reasoning_format},
     {"prompt", TASK(COMPLETION), read_prompt},
     {"stop", GENERATES, read_stop},
     {"logit_bias", GENERATES, read_bias},
@@ -350,6 +369,7 @@ static enum err settle_generation(struct engine_parse *p)
         r->logprobs = p->top_logprobs;
     if (r->grammar_is_json && r->stop_count)
         return engine_parse_fail(p, "stop", "'stop' could cut the JSON that is asked for");
+    TRY(engine_settle_tools(p));
     size_t prompts = r->task == FRAME_TASK_COMPLETION ? r->input_count : 1;
     if (prompts * (size_t)r->choices > ENGINE_CHOICES_MAX)
         return engine_parse_fail(p, "n",

@@ -1,7 +1,9 @@
 /* A request to a local model in OpenAI's form, read into what decoding needs. Pure; every mistake
  * names its field.
  *
- *   chat         messages (text), and what all that generate understand
+ *   chat         messages (text, tool calls and their results), tools, tool_choice,
+ *                parallel_tool_calls, reasoning_format (none: left in the content), and what all
+ *                that generate understand
  *   completions  prompt (text, tokens, lists of either), echo, max_tokens 0 with echo
  *   generate     temperature, top_p, seed, max_tokens, max_completion_tokens, stop,
  *                frequency_penalty, presence_penalty, logit_bias, logprobs, top_logprobs, n,
@@ -33,7 +35,10 @@
 
 enum {
     ENGINE_MESSAGES_MAX = 4096,
-    ENGINE_PARTS_MAX = 4096,  /* text parts of one message */
+    ENGINE_PARTS_MAX = 4096, /* text parts of one message */
+    ENGINE_TOOLS_MAX = 256,
+    ENGINE_CALLS_MAX = 256, /* of one message */
+    ENGINE_TOOL_NAME_BYTES_MAX = 64,
     ENGINE_BIAS_MAX = 1024,   /* entries of logit_bias */
     ENGINE_INPUTS_MAX = 2048, /* prompts, inputs, documents of one request */
     ENGINE_CHOICES_MAX = 128, /* of one prompt, and of one request that generates */
@@ -43,10 +48,31 @@ enum {
     ENGINE_COMPLETION_TOKENS = 16,       /* where a completion does not say how many; OpenAI's */
 };
 
-struct engine_message {
-    struct str role;    /* system, user, assistant; NUL-terminated */
-    struct str content; /* NUL-terminated, without a NUL inside */
+/* A tool call of an assistant's message. */
+struct engine_call {
+    struct str id;
+    struct str name;
+    struct str arguments; /* a JSON object */
 };
+
+struct engine_message {
+    struct str role;      /* system, user, assistant, tool; NUL-terminated */
+    struct str content;   /* NUL-terminated, without a NUL inside */
+    struct str reasoning; /* NULL: none */
+    struct str name;      /* NULL: none */
+    struct str call_id;   /* of a tool's message; NULL: none */
+    struct engine_call *calls;
+    size_t call_count;
+};
+
+/* A tool that may be called. */
+struct engine_tool {
+    struct str name;
+    struct str parameters; /* a JSON Schema; NULL: it has none */
+    struct str raw;        /* as it was given, JSON */
+};
+
+enum engine_tool_choice { ENGINE_TOOLS_AUTO, ENGINE_TOOLS_NONE, ENGINE_TOOLS_REQUIRED };
 
 struct engine_bias {
     int32_t token;
@@ -84,6 +110,12 @@ struct engine_request {
 
     struct engine_message *messages;
     size_t message_count;
+    struct engine_tool *tools; /* that the model is shown */
+    size_t tool_count;
+    enum engine_tool_choice tool_choice;
+    struct str tool_chosen;      /* of those that are required; NULL: any */
+    bool one_call;               /* parallel_tool_calls is false */
+    bool keeps_reasoning;        /* <think>…</think> stays in the content */
     struct engine_input *inputs; /* prompts, inputs or documents */
     size_t input_count;
     bool inputs_listed; /* they came as a list, if only of one */

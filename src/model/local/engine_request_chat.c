@@ -81,14 +81,30 @@ static enum err read_role(struct engine_parse *p, size_t index, struct str *role
 {
     struct place at = place_of(index, ".role", -1);
     struct json_value v = json_take(&p->json);
-    static const struct str known[] = {STR_INIT("system"), STR_INIT("user"), STR_INIT("assistant")};
-    for (size_t i = 0; i < 3; i++)
+    static const struct str known[] = {STR_INIT("system"), STR_INIT("user"), STR_INIT("assistant"),
+                                       STR_INIT("tool")};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (json_eq(&v, known[i]))
             return *role = known[i], ERR_OK;
     if (json_eq(&v, STR("developer")))
         return *role = known[0], ERR_OK;
-    return engine_parse_fail(p, at.text, "'%s' must be system, developer, user or assistant",
+    return engine_parse_fail(p, at.text, "'%s' must be system, developer, user, assistant or tool",
                              at.text);
+}
+
+/* A text, or null. */
+static enum err read_optional(struct engine_parse *p, size_t index, const char *field,
+                              struct str *text)
+{
+    struct place at = place_of(index, field, -1);
+    struct json_value v = json_take(&p->json);
+    struct str value = json_text(&v, &p->request->arena);
+    if (v.kind == JSON_NULL)
+        return ERR_OK;
+    if (v.kind != JSON_STRING || (value.len && memchr(value.ptr, 0, value.len)))
+        return engine_parse_fail(p, at.text, "'%s' must be a string without a NUL", at.text);
+    *text = arena_str(&p->request->arena, value);
+    return ERR_OK;
 }
 
 static enum err read_message(struct engine_parse *p, size_t index, struct engine_message *m,
@@ -99,7 +115,7 @@ static enum err read_message(struct engine_parse *p, size_t index, struct engine
     if (!json_enter(&p->json, JSON_OBJECT))
         return engine_parse_fail(p, at.text, "'%s' must be an object with role and content",
                                  at.text);
-    *m = (struct engine_message){STR_NONE, STR_NONE};
+    *m = (struct engine_message){STR_NONE, STR_NONE, STR_NONE, STR_NONE, STR_NONE, NULL, 0};
     buf_reset(text);
     while (json_next_member(&p->json, &key)) {
         if (json_eq(&key, STR("role"))) {
@@ -107,8 +123,15 @@ static enum err read_message(struct engine_parse *p, size_t index, struct engine
         } else if (json_eq(&key, STR("content"))) {
             buf_reset(text);
             TRY(read_content(p, index, text));
-        } else if (json_eq(&key, STR("tool_calls")) || json_eq(&key, STR("function_call")) ||
-                   json_eq(&key, STR("audio"))) {
+        } else if (json_eq(&key, STR("tool_calls"))) {
+            TRY(engine_parse_calls(p, at.text, m));
+        } else if (json_eq(&key, STR("reasoning_content"))) {
+            TRY(read_optional(p, index, ".reasoning_content", &m->reasoning));
+        } else if (json_eq(&key, STR("tool_call_id"))) {
+            TRY(read_optional(p, index, ".tool_call_id", &m->call_id));
+        } else if (json_eq(&key, STR("name"))) {
+            TRY(read_optional(p, index, ".name", &m->name));
+        } else if (json_eq(&key, STR("function_call")) || json_eq(&key, STR("audio"))) {
             struct json_value v = json_take(&p->json);
             if (v.kind != JSON_NULL && !str_eq(v.raw, STR("[]")))
                 return engine_parse_fail(p, at.text, "local models do not support '%.*s' in '%s'",

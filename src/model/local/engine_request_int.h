@@ -1,5 +1,5 @@
 /* The parts of reading a request: engine_request.c (fields, the whole), engine_request_chat.c
- * (messages), engine_request_format.c
+ * (messages), engine_request_tools.c, engine_request_format.c
  * (grammars), engine_request_input.c (prompts, inputs, documents). */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_REQUEST_INT_H
 #define WEIR_MODEL_LOCAL_ENGINE_REQUEST_INT_H
@@ -32,6 +32,12 @@ enum err engine_parse_schema(struct engine_parse *p);
 enum err engine_parse_grammar(struct engine_parse *p);
 
 enum err engine_parse_messages(struct engine_parse *p);
+enum err engine_parse_tools(struct engine_parse *p);
+enum err engine_parse_tool_choice(struct engine_parse *p);
+/* After all members: does tool_choice fit tools? */
+enum err engine_settle_tools(struct engine_parse *p);
+/* tool_calls of the message at that place. */
+enum err engine_parse_calls(struct engine_parse *p, const char *at, struct engine_message *m);
 
 /* prompt, input, content: a string, tokens, or a list of either. */
 enum err engine_parse_inputs(struct engine_parse *p, const char *name);

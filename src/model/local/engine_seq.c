@@ -4,6 +4,7 @@
 #include "model/local/engine_int.h"
 #include "model/local/logprobs.h"
 #include "os/clock.h"
+#include "os/random.h"
 
 enum { PIECE_BYTES_MAX = 4096 }; /* one token's text */
 
@@ -18,6 +19,9 @@ void engine_seq_init(struct engine_seq *seq, struct engine_use *use, unsigned in
     *seq = (struct engine_seq){.use = use, .slot = -1};
     seq->prompt = &use->prompts[index / (unsigned)r->choices];
     text_gate_init(&seq->gate, r->stops, r->stop_count);
+    reply_init(&seq->reply, use->tools, r->tool_count,
+               r->task == FRAME_TASK_CHAT && !r->keeps_reasoning,
+               seq->prompt->reasons && !use->grammar);
     answer_choice_init(&seq->choice, index);
 }
 
@@ -69,6 +73,7 @@ void engine_seq_release(struct engine_seq *seq)
     leave_slot(seq);
     seq->state = SEQ_DONE;
     text_gate_release(&seq->gate);
+    reply_release(&seq->reply);
     answer_choice_release(&seq->choice);
 }
 
@@ -91,33 +96,83 @@ static struct str piece_of(const struct engine *e, llama_token token, bool speci
     return str_of(room, n > 0 ? (size_t)n : 0);
 }
 
+/* ---- What the reply is made of ---- */
+
+static void on_text(void *arg, struct str text)
+{
+    struct engine_seq *seq = arg;
+    answer_text(&seq->use->answer, &seq->choice, text, &seq->use->out);
+}
+
+static void on_reasoning(void *arg, struct str text)
+{
+    struct engine_seq *seq = arg;
+    answer_reasoning(&seq->use->answer, &seq->choice, text, &seq->use->out);
+}
+
+/* Nine letters and digits: Mistral's templates take no other. */
+static void new_call_id(char id[10])
+{
+    static const char signs[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    uint64_t random = os_random_u64();
+    for (int i = 0; i < 9; i++, random /= 62)
+        id[i] = signs[random % 62];
+    id[9] = 0;
+}
+
+static void on_call(void *arg, struct str name, struct str arguments)
+{
+    char id[10];
+    struct engine_seq *seq = arg;
+    struct answer *a = &seq->use->answer;
+    if (seq->use->request.one_call && seq->choice.calls)
+        return;
+    new_call_id(id);
+    answer_call_begin(a, &seq->choice, str_from_c(id), name, &seq->use->out);
+    answer_call_arguments(a, &seq->choice, arguments, &seq->use->out);
+    answer_call_end(a, &seq->choice);
+}
+
+static const struct reply_events reply_events = {on_text, on_reasoning, on_call};
+
+static void add_text(struct engine_seq *seq, struct str text)
+{
+    if (seq->use->request.task == FRAME_TASK_CHAT)
+        reply_push(&seq->reply, text, &reply_events, seq);
+    else
+        on_text(seq, text);
+}
+
 /* No text but what the gate lets through; true: a stop string. */
 static bool add_piece(struct engine_seq *seq, llama_token token)
 {
     char room[PIECE_BYTES_MAX];
     struct engine *e = engine_of(seq);
-    struct engine_use *use = seq->use;
-    /* To a grammar a control token is its text. */
-    bool shows_control = use->grammar != NULL;
+    const struct engine_use *use = seq->use;
+    /* To a grammar a control token is its text, and some mark calls. */
+    bool shows_control = use->grammar != NULL || use->request.tool_count > 0;
     buf_reset(&e->scratch);
     bool stop = text_gate_push(&seq->gate, piece_of(e, token, shows_control, room), &e->scratch);
-    answer_text(&use->answer, &seq->choice, buf_str(&e->scratch), &use->out);
+    add_text(seq, buf_str(&e->scratch));
     return stop;
 }
 
-/* What the gate held back is text after all. */
+/* What the gate and the reply held back is text after all. */
 static void add_rest(struct engine_seq *seq)
 {
     struct engine *e = engine_of(seq);
-    struct engine_use *use = seq->use;
     buf_reset(&e->scratch);
     text_gate_finish(&seq->gate, &e->scratch);
-    answer_text(&use->answer, &seq->choice, buf_str(&e->scratch), &use->out);
+    add_text(seq, buf_str(&e->scratch));
 }
 
 static void finish(struct engine_seq *seq, struct str reason)
 {
     struct engine_use *use = seq->use;
+    if (use->request.task == FRAME_TASK_CHAT)
+        reply_finish(&seq->reply, &reply_events, seq);
+    if (seq->choice.calls && str_eq(reason, STR("stop")))
+        reason = STR("tool_calls");
     answer_choice_end(&use->answer, &seq->choice, reason, &use->out);
     leave_slot(seq);
     seq->state = SEQ_DONE;
@@ -198,7 +253,7 @@ static void take_token(struct engine_seq *seq, llama_token token, const float *l
         return;
     }
     add_logprob(seq, token, logits);
-    if (add_piece(seq, token)) {
+    if (add_piece(seq, token) || (r->one_call && seq->choice.calls)) {
         finish(seq, STR("stop"));
     } else if (seq->generated == r->max_tokens || answer_choice_full(&seq->choice) ||
                seq->position == e->model.sampling.context_tokens) {

@@ -1,6 +1,8 @@
 #include "base/assert.h"
 #include "base/mem.h"
+#include "model/local/chat_tools.h"
 #include "model/local/engine_int.h"
+#include "model/local/schema_grammar.h"
 #include "os/child.h"
 #include "os/clock.h"
 #include "os/random.h"
@@ -113,8 +115,9 @@ static void use_free(struct engine_use *use)
 }
 
 /* Of the request's memory keep what decoding needs: a queue holds tokens, not texts. */
-static void keep_needed(struct engine_request *r)
+static void keep_needed(struct engine_use *use)
 {
+    struct engine_request *r = &use->request;
     struct arena kept;
     arena_init(&kept);
     for (size_t i = 0; i < r->stop_count; i++)
@@ -123,6 +126,12 @@ static void keep_needed(struct engine_request *r)
         struct engine_bias *bias = ARENA_ARRAY(&kept, struct engine_bias, r->bias_count);
         memcpy(bias, r->bias, r->bias_count * sizeof *bias);
         r->bias = bias;
+    }
+    if (r->tool_count) {
+        use->tools = ARENA_ARRAY(&kept, struct str, r->tool_count);
+        for (size_t i = 0; i < r->tool_count; i++)
+            use->tools[i] = arena_str(&kept, r->tools[i].name);
+        r->tools = NULL;
     }
     for (size_t i = 0; r->return_documents && i < r->input_count; i++)
         r->inputs[i].text = arena_str(&kept, r->inputs[i].text);
@@ -175,7 +184,7 @@ static void begin(struct engine_use *use)
     e->uses++;
     use->link_next = use->link->uses;
     use->link->uses = use;
-    keep_needed(&use->request);
+    keep_needed(use);
     buf_init(&use->out, OUT_BYTES_MAX);
     switch (use->request.task) {
     case FRAME_TASK_CHAT:
@@ -190,10 +199,30 @@ static void begin(struct engine_use *use)
     }
 }
 
+/* The grammar of an answer that has to call. */
+static enum err require_calls(const struct engine_model *m, struct engine_request *r,
+                              struct openai_problem *problem)
+{
+    BUF_AUTO struct buf grammar;
+    BUF_AUTO struct buf why;
+    buf_init(&grammar, SCHEMA_GRAMMAR_BYTES_MAX);
+    buf_init(&why, 400);
+    if (chat_tools_grammar(r, m->calls, &grammar, &why) != ERR_OK) {
+        openai_problem_set(problem, "invalid_request_error", "tools", NULL, "%.*s",
+                           STR_ARG(buf_str(&why)));
+        return ERR_INVALID;
+    }
+    r->grammar = arena_str(&r->arena, buf_str(&grammar));
+    r->grammar_is_json = true; /* where it may end, it may as well */
+    return ERR_OK;
+}
+
 static enum err read_grammar(struct engine_use *use, const struct engine_model *m,
                              struct openai_problem *problem)
 {
-    const struct engine_request *r = &use->request;
+    struct engine_request *r = &use->request;
+    if (r->tool_choice == ENGINE_TOOLS_REQUIRED)
+        TRY(require_calls(m, r, problem));
     if (!r->grammar.ptr)
         return ERR_OK;
     os_stderr_mute(true); /* llama.cpp writes a grammar that it does not like there */

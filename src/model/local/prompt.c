@@ -1,6 +1,7 @@
 #include "model/local/prompt.h"
 
 #include "base/mem.h"
+#include "model/local/chat_tools.h"
 
 /* Stands for message number …'s text in a template's output: no text has that, for none is in it.
  */
@@ -16,6 +17,9 @@ struct work {
     const struct engine_model *m;
     const struct engine_request *r;
     struct openai_problem *problem;
+    struct arena arena;
+    struct engine_message *messages; /* as the template gets them */
+    size_t message_count;
     struct buf text;   /* the template's output */
     struct buf tokens; /* of llama_token */
 };
@@ -39,8 +43,8 @@ static bool holds_control(const struct engine_model *m, struct str text)
 
 static bool any_holds_control(const struct work *w)
 {
-    for (size_t i = 0; i < w->r->message_count; i++)
-        if (holds_control(w->m, w->r->messages[i].content))
+    for (size_t i = 0; i < w->message_count; i++)
+        if (holds_control(w->m, w->messages[i].content))
             return true;
     return false;
 }
@@ -48,11 +52,11 @@ static bool any_holds_control(const struct work *w)
 /* With marks the messages' texts are left out, and a mark stands for each. */
 static enum err apply_template(struct work *w, bool marks)
 {
-    size_t n = w->r->message_count, bytes = 0;
+    size_t n = w->message_count, bytes = 0;
     struct llama_chat_message *chat = mem_array(n, sizeof *chat);
     char(*names)[MARK_ROOM] = mem_array(n, sizeof *names);
     for (size_t i = 0; i < n; i++) {
-        const struct engine_message *from = &w->r->messages[i];
+        const struct engine_message *from = &w->messages[i];
         snprintf(names[i], MARK_ROOM, MARK_FORM, (unsigned)i);
         chat[i] = (struct llama_chat_message){from->role.ptr, marks ? names[i] : from->content.ptr};
         bytes += from->content.len + 64;
@@ -105,9 +109,9 @@ static enum err add_marked(struct work *w)
         if (mark < 0)
             break;
         unsigned long i = strtoul(rest.ptr + 1, NULL, 16);
-        if (rest.len < MARK_BYTES || i >= w->r->message_count)
+        if (rest.len < MARK_BYTES || i >= w->message_count)
             return refuse(w, "messages", NULL, "the messages hold control tokens of this model");
-        TRY(add_tokens(w, w->r->messages[i].content, false, false));
+        TRY(add_tokens(w, w->messages[i].content, false, false));
         rest = str_skip(rest, MARK_BYTES);
     }
     return ERR_OK;
@@ -131,8 +135,8 @@ static enum err check_before(struct work *w)
     if (!w->m->template_known)
         return refuse(w, "model", "model_not_supported",
                       "the model's chat template is none of those that llama.cpp knows");
-    for (size_t i = 0; i < w->r->message_count; i++)
-        bytes += w->r->messages[i].content.len;
+    for (size_t i = 0; i < w->message_count; i++)
+        bytes += w->messages[i].content.len;
     if (bytes > most)
         return refuse(
             w, "messages", "context_length_exceeded",
@@ -154,9 +158,10 @@ static void take_tokens(struct work *w, struct prompt *to)
 
 static enum err tokenize_chat(struct work *w, struct prompt *to)
 {
+    chat_tools_flatten(w->r, &w->arena, &w->messages, &w->message_count);
     /* Templates add at most some hundred bytes to a message. */
     size_t most = (size_t)w->m->sampling.context_tokens * PROMPT_BYTES_PER_TOKEN +
-                  w->r->message_count * 1024 + 4096;
+                  w->message_count * 1024 + 4096;
     buf_init(&w->text, most);
     TRY(check_before(w));
     TRY(tokenize(w));
@@ -168,6 +173,10 @@ static enum err tokenize_chat(struct work *w, struct prompt *to)
             "answer. Shorten the messages",
             count, w->m->sampling.context_tokens);
     take_tokens(w, to);
+    struct str end = str_trim(buf_str(&w->text));
+    while (end.len && end.ptr[end.len - 1] == '\n')
+        end.len--;
+    to->reasons = str_ends(end, STR("<think>"));
     return ERR_OK;
 }
 
@@ -262,11 +271,13 @@ enum err prompts_tokenize(const struct engine_model *m, const struct engine_requ
     size_t count = r->input_count ? r->input_count : 1;
     struct prompt *prompts = mem_array(count, sizeof *prompts);
     enum err e = ERR_OK;
+    arena_init(&w.arena);
     buf_init(&w.tokens, TOKENS_BYTES_MAX);
     if (r->input_count == 0)
         e = tokenize_chat(&w, prompts);
     for (size_t i = 0; e == ERR_OK && i < r->input_count; i++)
         e = tokenize_input(&w, i, &prompts[i]);
+    arena_release(&w.arena);
     buf_release(&w.text);
     buf_release(&w.tokens);
     if (e == ERR_OK) {

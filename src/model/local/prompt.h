@@ -21,6 +21,7 @@ enum {
 struct prompt {
     llama_token *tokens;
     int32_t count;
+    bool reasons; /* it ends where the model is to think */
 };
 
 /* The request's prompts, at least one: a chat's messages, a completion's prompts, the texts to be

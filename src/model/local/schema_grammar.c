@@ -748,7 +748,7 @@ static enum err write_reference(struct work *w, const struct schema *s, struct b
 {
     struct json_value to;
     struct arena arena;
-    unsigned rule;
+    unsigned rule = 0;
     if (constrains(s))
         return refuse(w, ERR_UNSUPPORTED, "'$ref' cannot be kept together with other constraints");
     arena_init(&arena);

@@ -88,7 +88,7 @@ static const struct refusal refusals[] = {
     {"{\"messages\":[]}", "messages", "at least one"},
     {"{\"messages\":[3]}", "messages[0]", "must be an object"},
     {"{\"messages\":[{\"content\":\"a\"}]}", "messages[0]", "no role"},
-    {"{\"messages\":[{\"role\":\"tool\",\"content\":\"a\"}]}", "messages[0].role", "system"},
+    {"{\"messages\":[{\"role\":\"critic\",\"content\":\"a\"}]}", "messages[0].role", "system"},
     {"{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":4}]}", "messages[1].role",
      "user"},
     {"{" USER("5") "}", "messages[0].content", "string or a list"},
@@ -116,8 +116,13 @@ static const struct refusal refusals[] = {
     {"{" USER("\"a\"") ",\"stream_options\":{\"include_usage\":2}}", "stream_options.include_usage",
      "true or false"},
     {"{" USER("\"a\"") ",\"n\":129}", "n", "from 1 to 128"},
-    {"{" USER("\"a\"") ",\"tools\":[{}]}", "tools", "do not support"},
-    {"{" USER("\"a\"") ",\"tool_choice\":\"required\"}", "tool_choice", "do not support"},
+    {"{" USER("\"a\"") ",\"tools\":[{}]}", "tools[0]", "type function"},
+    {"{" USER("\"a\"") ",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"a b\"}}]}",
+     "tools[0]", "letters"},
+    {"{" USER("\"a\"") ",\"tool_choice\":\"required\"}", "tool_choice", "needs 'tools'"},
+    {"{" USER("\"a\"") ",\"tool_choice\":{\"function\":{\"name\":\"x\"}}}", "tool_choice",
+     "names x"},
+    {"{" USER("\"a\"") ",\"tool_choice\":5}", "tool_choice", "must be none"},
     {"{" USER("\"a\"") ",\"response_format\":{\"type\":\"xml\"}}", "response_format.type",
      "must be text"},
     {"{" USER("\"a\"") ",\"response_format\":{\"type\":\"json_object\"},\"stop\":\"}\"}", "stop",
@@ -255,10 +260,37 @@ static void other_tasks_refuse_by_name(void **state)
     }
 }
 
+static void tools_calls_and_results_are_read(void **state)
+{
+    struct engine_request r;
+    (void)state;
+    read_good("{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\","
+              "\"content\":null,"
+              "\"reasoning_content\":\"why\",\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\","
+              "\"function\":"
+              "{\"name\":\"f\",\"arguments\":\" {\\\"x\\\":1} "
+              "\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"1\","
+              "\"content\":\"22\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\","
+              "\"parameters\":{\"type\":\"object\"}}}],\"tool_choice\":{\"type\":\"function\","
+              "\"function\":"
+              "{\"name\":\"f\"}},\"parallel_tool_calls\":false}",
+              &r);
+    assert_int_equal(r.messages[1].call_count, 1);
+    assert_true(str_eq(r.messages[1].calls[0].arguments, STR("{\"x\":1}")));
+    assert_true(str_eq(r.messages[1].reasoning, STR("why")));
+    assert_true(str_eq(r.messages[2].call_id, STR("1")) && str_eq(r.messages[2].role, STR("tool")));
+    assert_int_equal(r.tool_count, 1);
+    assert_true(str_eq(r.tools[0].parameters, STR("{\"type\":\"object\"}")));
+    assert_true(r.tool_choice == ENGINE_TOOLS_REQUIRED && str_eq(r.tool_chosen, STR("f")));
+    assert_true(r.one_call);
+    engine_request_release(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_fields_are_read),
+        cmocka_unit_test(tools_calls_and_results_are_read),
         cmocka_unit_test(inputs_come_in_four_forms),
         cmocka_unit_test(a_completion_has_its_own_defaults),
         cmocka_unit_test(documents_are_texts),
