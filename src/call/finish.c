@@ -83,7 +83,7 @@ static void pass_error_on(struct call *c)
 static void fail_under_200(struct call *c)
 {
     buf_reset(&c->held);
-    c->endpoint->dialect->write_error_event(&c->held, c->status, &c->problem);
+    c->endpoint->dialect->write_error_event(&c->held, c->status, 0, &c->problem);
     c->status = 200;
 }
 

@@ -91,7 +91,7 @@ void call_translate_break(struct call *c, int status)
     if (c->translation.writer)
         c->endpoint->dialect->writer_take(c->translation.writer, &event, &c->held);
     else
-        c->endpoint->dialect->write_error_event(&c->held, status, &c->problem);
+        c->endpoint->dialect->write_error_event(&c->held, status, c->stream.events, &c->problem);
 }
 
 bool call_translate_whole(struct call *c)

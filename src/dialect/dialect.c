@@ -19,10 +19,19 @@ static void openai_error(struct buf *out, int status, const struct openai_proble
     openai_problem_write(out, problem);
 }
 
-static void openai_error_event(struct buf *out, int status, const struct openai_problem *problem)
+static void openai_error_event(struct buf *out, int status, uint64_t events,
+                               const struct openai_problem *problem)
 {
     (void)status;
+    (void)events;
     openai_error_event_write(out, problem);
+}
+
+static void anthropic_error_event(struct buf *out, int status, uint64_t events,
+                                  const struct openai_problem *problem)
+{
+    (void)events;
+    anthropic_error_event_write(out, status, problem);
 }
 
 static const struct dialect_watch openai_watch = {
@@ -95,7 +104,7 @@ const struct dialect dialect_anthropic = {
     .write_answer = anthropic_answer_write,
     .read_error = openai_error_read,
     .write_error = anthropic_error_write,
-    .write_error_event = anthropic_error_event_write,
+    .write_error_event = anthropic_error_event,
 };
 
 /* ---- The table ---- */

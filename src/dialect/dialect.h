@@ -127,8 +127,9 @@ struct dialect {
     int64_t (*retry_after_ms)(struct str body);
     /* Append a caller's error body. */
     void (*write_error)(struct buf *out, int status, const struct openai_problem *problem);
-    /* Append an error to a stream that has begun, as an event. */
-    void (*write_error_event)(struct buf *out, int status, const struct openai_problem *problem);
+    /* Append an error to a stream that has begun, as an event; events: so many came before it. */
+    void (*write_error_event)(struct buf *out, int status, uint64_t events,
+                              const struct openai_problem *problem);
 };
 
 extern const struct dialect dialect_openai;

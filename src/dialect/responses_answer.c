@@ -515,6 +515,8 @@ static void item_close(struct answer_writer *w, struct item *it)
 {
     if (it->done)
         return;
+    if (it->kind == ITEM_CALL && it->text.len == 0)
+        buf_append_str(&it->text, STR("{}")); /* clients read it as JSON */
     struct str text = buf_str(&it->text);
     if (it->kind == ITEM_MESSAGE) {
         content_close(w, it);
@@ -794,7 +796,8 @@ static void write_problem(struct buf *out, int status, const struct openai_probl
 }
 
 /* For a stream whose writer is not at hand. */
-static void write_error_event(struct buf *out, int status, const struct openai_problem *problem)
+static void write_error_event(struct buf *out, int status, uint64_t events,
+                              const struct openai_problem *problem)
 {
     struct json_writer j;
     (void)status;
@@ -806,7 +809,7 @@ static void write_error_event(struct buf *out, int status, const struct openai_p
     json_member_str(&j, STR("message"), str_from_c(problem->message));
     json_member_str_or_null(&j, STR("param"),
                             *problem->param ? str_from_c(problem->param) : STR_NONE);
-    json_member_u64(&j, STR("sequence_number"), 0);
+    json_member_u64(&j, STR("sequence_number"), events);
     json_object_end(&j);
     buf_append_str(out, STR("\n\n"));
 }

@@ -315,10 +315,10 @@ static void test_error_event(void **state)
     (void)state;
     buf_init(&out, 4096);
     openai_problem_set(&p, "api_error", NULL, "reset", "gone");
-    dialect_responses.write_error_event(&out, 502, &p);
+    dialect_responses.write_error_event(&out, 502, 7, &p);
     assert_string_equal(buf_cstr(&out),
                         "event: error\ndata: {\"type\":\"error\",\"code\":\"reset\",\"message\":"
-                        "\"gone\",\"param\":null,\"sequence_number\":0}\n\n");
+                        "\"gone\",\"param\":null,\"sequence_number\":7}\n\n");
 }
 
 int main(void)
