@@ -12,6 +12,7 @@ struct answer_writer {
     bool over;
     struct buf head;                         /* data: {"id":…,"choices":[{"index": */
     uint64_t begun[ANSWER_CHOICES_MAX / 64]; /* choices whose role was said */
+    uint32_t blocks[ANSWER_CHOICES_MAX];     /* of thinking, that are over */
     struct usage usage;
     struct str id; /* what START may not bring; owned */
     struct str model;
@@ -122,26 +123,32 @@ static void text_chunk(struct answer_writer *w, const struct answer_event *e, st
     close_chunk(w, out);
 }
 
-/* Thinking is said twice: as text for everyone, and as a block for who sends it back. */
+/* Thinking is said twice: as text for everyone, and as blocks, with their index as OpenAI's SDKs
+ * need it to add deltas up, for who sends the conversation back. */
 static void thinking_chunk(struct answer_writer *w, const struct answer_event *e, struct buf *out)
 {
+    static const struct str members[] = {
+        [ANSWER_THINKING] = STR_INIT("thinking"),
+        [ANSWER_SIGNATURE] = STR_INIT("signature"),
+        [ANSWER_REDACTED] = STR_INIT("data"),
+    };
     open_chunk(w, e->choice, out);
     if (e->kind == ANSWER_THINKING) {
         buf_append_str(out, STR("\"reasoning_content\":\""));
         buf_append_str(out, e->text);
-        buf_append_str(out, STR("\""));
-    } else if (e->kind == ANSWER_SIGNATURE) {
-        buf_append_str(out, STR("\"thinking_blocks\":[{\"type\":\"thinking\",\"thinking\":\"\","
-                                "\"signature\":\""));
-        buf_append_str(out, e->text);
-        buf_append_str(out, STR("\"}]"));
-    } else {
-        buf_append_str(out,
-                       STR("\"thinking_blocks\":[{\"type\":\"redacted_thinking\",\"data\":\""));
-        buf_append_str(out, e->text);
-        buf_append_str(out, STR("\"}]"));
+        buf_append_str(out, STR("\","));
     }
+    buf_append_str(out, STR("\"thinking_blocks\":[{\"index\":"));
+    buf_append_u64(out, w->blocks[e->choice]);
+    buf_append_str(out, STR(",\"type\":\""));
+    buf_append_str(out, e->kind == ANSWER_REDACTED ? STR("redacted_thinking") : STR("thinking"));
+    buf_append_str(out, STR("\",\""));
+    buf_append_str(out, members[e->kind]);
+    buf_append_str(out, STR("\":\""));
+    buf_append_str(out, e->text);
+    buf_append_str(out, STR("\"}]"));
     close_chunk(w, out);
+    w->blocks[e->choice] += e->kind != ANSWER_THINKING;
 }
 
 static void write_google(struct str signature, struct buf *out)
