@@ -374,19 +374,6 @@ static struct str choice_name(struct ask_reading *x, const struct json_value *ch
     return ask_name(&name, x->a);
 }
 
-static bool is_allowed(struct ask_reading *x, const struct json_value *allowed, struct str name)
-{
-    struct json_reader r;
-    json_reader_init(&r, allowed->raw, JSON_DEPTH_MAX);
-    if (json_enter(&r, JSON_ARRAY))
-        while (json_next_element(&r)) {
-            struct json_value tool = json_take(&r);
-            if (str_eq(choice_name(x, &tool), name))
-                return true;
-        }
-    return false;
-}
-
 static enum ask_choice_kind mode_of(const struct json_value *mode)
 {
     if (json_eq(mode, STR("auto")))
@@ -396,16 +383,36 @@ static enum ask_choice_kind mode_of(const struct json_value *mode)
     return json_eq(mode, STR("required")) ? ASK_CHOICE_ANY : ASK_CHOICE_ABSENT;
 }
 
+/* Names in a list of tools, at most ASK_TOOLS_MAX. */
+static size_t read_allowed_names(struct ask_reading *x, const struct json_value *list,
+                                 struct str *names)
+{
+    struct json_reader r;
+    size_t count = 0;
+    json_reader_init(&r, list->raw, JSON_DEPTH_MAX);
+    if (list->kind == JSON_ARRAY && json_enter(&r, JSON_ARRAY))
+        while (json_next_element(&r) && count < ASK_TOOLS_MAX) {
+            struct json_value tool = json_take(&r);
+            names[count++] = choice_name(x, &tool);
+        }
+    return count;
+}
+
 /* Only some tools may be called: the others are as good as not there. */
 static void read_allowed(struct ask_reading *x, const struct json_value *choice)
 {
     struct json_value inner = field_of(choice, STR("allowed_tools"));
     struct json_value mode = field_of(&inner, STR("mode"));
     struct json_value list = field_of(&inner, STR("tools"));
+    struct str *names = ARENA_ARRAY(x->a, struct str, ASK_TOOLS_MAX);
+    size_t count = read_allowed_names(x, &list, names);
     x->ask->tool_choice = mode_of(&mode);
     struct ask_tool **link = &x->ask->tools;
     while (*link) {
-        if (is_allowed(x, &list, (*link)->name)) {
+        size_t i = 0;
+        while (i < count && !str_eq(names[i], (*link)->name))
+            i++;
+        if (i < count) {
             link = &(*link)->next;
         } else {
             *link = (*link)->next;
