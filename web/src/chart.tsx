@@ -16,7 +16,7 @@ export function Chart({title, xs, ys, lines}: {title: string; xs: number[]; ys: 
             width, height: 160, cursor: {y: false}, legend: {live: true}, padding: [8, 8, 0, 0],
             scales: {y: {range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1]}},
             series: [{label: "time"}, ...lines.map(line => ({
-                label: line.label, stroke: style.getPropertyValue(line.colour), width: 1.6, points: {show: false},
+                label: line.label, stroke: style.getPropertyValue(line.colour), width: 1.6,
                 value: (_: uPlot, v: number | null) => v == null ? "–" : line.show ? line.show(v) : String(v)}))],
             axes: [{...axis, space: 70}, {...axis, size: 48}],
         }, [xs, ...ys] as uPlot.AlignedData, frame);

@@ -8,11 +8,11 @@ import { Copy, Empty, link, Problem, Row, Tile, useLoad, usePlace } from "./ui";
 const EVERY_MS = 2000;
 
 // How far back, and how far apart its points are.
-const WINDOWS: Record<string, {title: string; step: string; step_s: number; every_ms: number}> = {
-    "1h": {title: "hour", step: "1m", step_s: 60, every_ms: 5000},
-    "1d": {title: "day", step: "15m", step_s: 900, every_ms: 15000},
-    "7d": {title: "7 days", step: "2h", step_s: 7200, every_ms: 60000},
-    "30d": {title: "30 days", step: "12h", step_s: 43200, every_ms: 60000},
+const WINDOWS: Record<string, {title: string; step: string; step_s: number; points: number; every_ms: number}> = {
+    "1h": {title: "hour", step: "1m", step_s: 60, points: 60, every_ms: 5000},
+    "1d": {title: "day", step: "15m", step_s: 900, points: 96, every_ms: 15000},
+    "7d": {title: "7 days", step: "2h", step_s: 7200, points: 84, every_ms: 60000},
+    "30d": {title: "30 days", step: "12h", step_s: 43200, points: 60, every_ms: 60000},
 };
 
 function FirstCall() {
@@ -51,8 +51,7 @@ function Window({since}: {since: string}) {
     const keys = useLoad(signal => get<Stats>("stats", {since, by: "key"}, signal), [since], window.every_ms);
     const group = all.data?.groups[0];
     const last = Math.floor(Date.now() / 1000 / window.step_s) * window.step_s;
-    const first = group?.points?.[0]?.time_s ?? last;
-    const xs = Array.from({length: Math.min(2000, (last - first) / window.step_s + 1)}, (_, i) => first + i * window.step_s);
+    const xs = Array.from({length: window.points + 1}, (_, i) => last - (window.points - i) * window.step_s);
     const perMinute = (pick: (s: Sums) => number) => line(group, xs, s => pick(s) / window.step_s * 60, 0);
     const ms = (pick: (s: Sums) => number | undefined) => line(group, xs, s => { const v = pick(s); return v == null ? null : v / 1000; }, null);
     const rate = (v: number) => `${v.toFixed(1)}/min`, time = (v: number) => us(v * 1000);
