@@ -503,17 +503,38 @@ static const char *read_gemini_embeddings(struct reading *reading)
 
 /* ---- The whole ---- */
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 87 : -1;
+}
+
+/* Without percent-encoding. */
+static void decode(struct str text, struct buf *out)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        bool coded = text.ptr[i] == '%' && i + 2 < text.len && hex_digit(text.ptr[i + 1]) >= 0 &&
+                     hex_digit(text.ptr[i + 2]) >= 0;
+        buf_append_char(out,
+                        coded ? (char)(hex_digit(text.ptr[i + 1]) * 16 + hex_digit(text.ptr[i + 2]))
+                              : text.ptr[i]);
+        i += coded ? 2 : 0;
+    }
+}
+
 static bool read_model(struct reading *reading)
 {
     struct mock_ask *ask = reading->ask;
     yyjson_val *model = get(reading->root, "model");
     if (reading->path->model.len > 0) {
+        struct buf BUF_AUTO name;
         struct buf BUF_AUTO json;
-        buf_init(&json, 4096);
+        buf_init(&name, 4096);
+        buf_init(&json, 8192);
+        decode(reading->path->model, &name);
         buf_append_char(&json, '"');
-        json_escape_append(&json, reading->path->model);
+        json_escape_append(&json, buf_str(&name));
         buf_append_char(&json, '"');
-        ask->model = arena_str(reading->arena, reading->path->model);
+        ask->model = arena_str(reading->arena, buf_str(&name));
         ask->model_json = arena_str(reading->arena, buf_str(&json));
         return json.error == ERR_OK;
     }

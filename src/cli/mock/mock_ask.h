@@ -51,7 +51,7 @@ struct mock_path {
     bool azure;
     bool stream;      /* Gemini's streamGenerateContent */
     bool array;       /* …whose answer is a JSON array, not events */
-    struct str model; /* Gemini's and Azure's paths name it; percent-encoding stays */
+    struct str model; /* Gemini's and Azure's paths name it, percent-encoded */
 };
 
 struct mock_path mock_path_of(struct str target);
