@@ -97,6 +97,7 @@ void api_topics(struct api_request *r);
 void api_topic(struct api_request *r);
 void api_topic_write(struct api_request *r);
 void api_native_models(struct api_request *r);
+void api_model_action(struct api_request *r);
 void api_status(struct api_request *r);
 void api_stats(struct api_request *r);
 void api_view(struct api_request *r);

@@ -24,6 +24,7 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic},
     {STR_INIT("POST"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic_write},
     {STR_INIT("GET"), STR_INIT("/api/v1/models"), API_KEY, api_native_models},
+    {STR_INIT("POST"), STR_INIT("/api/v1/models/*"), API_ADMIN, api_model_action},
     {STR_INIT("GET"), STR_INIT("/api/v1/status"), API_ADMIN, api_status},
     {STR_INIT("GET"), STR_INIT("/api/v1/stats"), API_KEY, api_stats},
     {STR_INIT("GET"), STR_INIT("/api/v1/view"), API_ADMIN, api_view},

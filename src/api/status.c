@@ -301,3 +301,25 @@ void api_native_models(struct api_request *r)
     json_object_end(&w);
     api_json(r->x, 200, buf_str(&body));
 }
+
+/* POST /api/v1/models/local/NAME/unload. (Any call loads a model.) */
+void api_model_action(struct api_request *r)
+{
+    struct str name = api_decode(r->x->arena, r->rest);
+    if (!str_ends(name, STR("/unload")) || !str_starts(name, STR("local/"))) {
+        api_error(r->x, 404, ERR_NOT_FOUND, NULL,
+                  "there is POST /api/v1/models/local/NAME/unload, nothing else under this path");
+        return;
+    }
+    name = str_skip(str_take(name, name.len - sizeof "/unload" + 1), sizeof "local/" - 1);
+    switch (local_models_unload(gateway_local(r->api->gateway), name)) {
+    case ERR_OK: api_json(r->x, 200, STR("{\"state\":\"unloading\"}")); break;
+    case ERR_BUSY:
+        api_error(r->x, 409, ERR_BUSY, NULL, "calls use the model '%.*s'; try again later",
+                  STR_ARG(str_take(name, 100)));
+        break;
+    default:
+        api_error(r->x, 404, ERR_NOT_FOUND, NULL, "there is no local model '%.*s'",
+                  STR_ARG(str_take(name, 100)));
+    }
+}

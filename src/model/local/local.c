@@ -315,3 +315,14 @@ struct model_target local_models_target(struct local_models *models, size_t loop
     ASSERT(loop_index < models->loop_count);
     return (struct model_target){&local_ops, &models->loops[loop_index]};
 }
+
+enum err local_models_unload(struct local_models *models, struct str name)
+{
+    struct local_model *m = local_model_of(models, name);
+    if (!m)
+        return ERR_NOT_FOUND;
+    if (atomic_load(&m->uses) & ~LOCAL_LEAVING)
+        return ERR_BUSY;
+    local_engine_unload_later(m);
+    return ERR_OK;
+}

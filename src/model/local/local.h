@@ -109,6 +109,10 @@ size_t local_models_list(struct local_models *models, struct local_model_info *r
 bool local_models_find(struct local_models *models, struct str name,
                        struct local_model_info *ret_info);
 
+/* End the engine of a model that nobody uses, soon; its memory is free then, and the next call
+ * loads it again. ERR_NOT_FOUND; ERR_BUSY: somebody uses it. Any thread. */
+MUST_CHECK enum err local_models_unload(struct local_models *models, struct str name);
+
 /* What a call on that loop starts (model_start) to use a local model; request.upstream_model is its
  * name. Any thread; the same every time. */
 struct model_target local_models_target(struct local_models *models, size_t loop_index);

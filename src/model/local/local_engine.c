@@ -398,9 +398,24 @@ static void try_start(struct local_model *m)
 
 /* ---- Asked by links ---- */
 
+static void on_unload(void *arg)
+{
+    struct local_model *m = arg;
+    atomic_store(&m->unload_posted, false);
+    enum err e = local_engine_unload(m); /* ERR_BUSY: somebody came in the meantime, and has it */
+    (void)e;
+}
+
 void local_engine_init(struct local_model *m)
 {
     loop_timer_init(&m->retry, on_retry, m);
+    loop_task_init(&m->unload, on_unload, m);
+}
+
+void local_engine_unload_later(struct local_model *m)
+{
+    if (!atomic_exchange(&m->unload_posted, true))
+        loop_post(first_loop(m->models), &m->unload);
 }
 
 void local_engine_ask(struct local_link *link, bool wants)

@@ -80,6 +80,8 @@ struct local_model {
     unsigned failures;   /* one after another */
     uint64_t retry_us;   /* not started before; 0: any time */
     struct loop_timer retry;
+    struct loop_task unload; /* to the first loop */
+    atomic_bool unload_posted;
 };
 
 enum link_state { LINK_NONE, LINK_ASKED, LINK_LOADING, LINK_READY };
@@ -142,6 +144,8 @@ struct local_model *local_model_of(struct local_models *models, struct str name)
 /* ---- local_engine.c: the first loop ---- */
 
 void local_engine_init(struct local_model *model);
+/* Any thread: as local_engine_unload, soon. */
+void local_engine_unload_later(struct local_model *model);
 /* A link is done with the engine of its ask_generation, which is to be ended if it still runs, and
  * wants a newer one, or does not. */
 void local_engine_ask(struct local_link *link, bool wants);

@@ -868,7 +868,7 @@ enum err schema_grammar_add(struct str schema, struct str name, struct buf *gram
                             struct buf *problem)
 {
     struct json_value root;
-    unsigned rule;
+    unsigned rule = 0;
     if (schema.len > SCHEMA_BYTES_MAX) {
         buf_printf(problem, "the schema has %zu bytes; at most %d are possible", schema.len,
                    SCHEMA_BYTES_MAX);
