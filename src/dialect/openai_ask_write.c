@@ -532,10 +532,12 @@ static void write_effort(struct writing *x)
         json_member_str(&x->w, STR("reasoning_effort"), ask_effort_name(effort));
 }
 
+/* What the Responses API's hints are called, chat's are too. */
 static void write_others(struct writing *x)
 {
+    bool hints = x->same || str_eq(x->ask->dialect, dialect_responses.name);
     for (const struct ask_member *m = x->ask->others; m; m = m->next)
-        if (x->same || m->class == ASK_MEMBER_UNKNOWN) {
+        if (x->same || m->class == ASK_MEMBER_UNKNOWN || (hints && m->class == ASK_MEMBER_HINT)) {
             json_key_raw(&x->w, m->key);
             json_raw(&x->w, m->value.raw);
         }

@@ -600,6 +600,13 @@ static void take_sealed(struct answer_writer *w, struct str mark, struct str tex
     item_close(w, it);
 }
 
+/* Something that this language has no word for stands between a thought and what comes next. */
+static void take_other(struct answer_writer *w)
+{
+    if (w->last && w->last->kind == ITEM_REASONING)
+        item_close(w, w->last);
+}
+
 static void take_call(struct answer_writer *w, const struct answer_event *event)
 {
     if (!may_hold(w, event->id.len + event->name.len))
@@ -709,8 +716,8 @@ static void take(struct answer_writer *w, const struct answer_event *event)
     case ANSWER_USAGE: w->usage = event->usage; break;
     case ANSWER_ERROR: take_error(w, event->problem); break;
     case ANSWER_END: take_end(w); break;
-    case ANSWER_PING:
-    case ANSWER_OTHER: break;
+    case ANSWER_OTHER: take_other(w); break;
+    case ANSWER_PING: break;
     }
 }
 
@@ -744,7 +751,7 @@ static void replay_part(struct answer_writer *w, const struct answer_part *p)
         take_arguments(w, &event);
         event.kind = ANSWER_TOOL_END;
         break;
-    case ANSWER_PART_OTHER: return;
+    case ANSWER_PART_OTHER: take_other(w); return;
     }
     take(w, &event);
 }

@@ -731,6 +731,7 @@ static enum err read_limits(struct reading *g, const struct json_value *v)
 static enum err read_all(struct reading *g, const struct json_value *v)
 {
     struct ask *ask = g->ask;
+    ask->dialect = dialect_responses.name;
     ask->n = 1;
     ask->include_usage = true;
     ask->stream = v[TOP_STREAM].kind == JSON_TRUE;
