@@ -6,6 +6,8 @@
  *
  * Strings have a length of 16 bits. Source: Kafka's OffsetCommitKey.json, OffsetCommitValue.json.
  * Records of other versions (a group's membership, of Kafka itself) are stepped over. */
+#include <stdatomic.h>
+
 #include "base/assert.h"
 #include "base/mem.h"
 #include "codec/endian.h"
@@ -269,21 +271,158 @@ enum err groups_commit_append(struct groups *g, struct group_commit *c)
         .timestamp_ms = c->commit_ms, .key = buf_str(&key), .value = &bytes, .value_parts = 1};
     c->append.append.ack = LOG_ACK_SYNC;
     os_mutex_lock(&g->lock);
-    struct group *group = groups_get(g, c->group);
-    enum err e = group ? log_append(g->part, &record, &c->append.append) : ERR_LIMIT;
-    if (e == ERR_OK) /* so that whoever forgets the group forgets this too */
+    struct group *group = g->rewrite_wanted ? NULL : groups_get(g, c->group);
+    enum err e = g->rewrite_wanted ? ERR_BUSY : ERR_LIMIT;
+    if (group)
+        e = log_append(g->part, &record, &c->append.append);
+    if (e == ERR_OK) { /* an entry at once, so that whoever forgets the group forgets this too */
         (void)get_entry(group, c->offset.topic, c->offset.partition);
+        g->commits++;
+    }
     os_mutex_unlock(&g->lock);
     return e;
 }
 
-void groups_commit_apply(struct groups *g, const struct group_commit *c)
+void groups_commit_end(struct groups *g, const struct group_commit *c)
 {
     os_mutex_lock(&g->lock);
+    g->commits--;
+    if (c->append.append.error != ERR_OK) {
+        os_mutex_unlock(&g->lock);
+        return;
+    }
     struct group *group = groups_find(g, c->group);
     struct group_offset *e = group ? find_entry(group, c->offset.topic, c->offset.partition) : NULL;
     if (e && e->log_offset < c->append.append.offset)
         set_entry(e, &c->offset, c->commit_ms, c->append.append.offset);
+    os_mutex_unlock(&g->lock);
+}
+
+/* ---- Writing the topic anew ---- */
+
+enum {
+    REWRITE_MIN_BYTES = 16 << 20, /* below, the topic may grow */
+    REWRITE_GROWTH = 4,           /* times what the last rewrite came to */
+};
+
+void group_offsets_watch(struct groups *g)
+{
+    struct log_part_info info;
+    if (g->rewrite_wanted)
+        return;
+    log_part_describe(g->part, &info);
+    if (g->rewrite_at_bytes == 0)
+        g->rewrite_at_bytes = REWRITE_MIN_BYTES;
+    g->rewrite_wanted = info.bytes > g->rewrite_at_bytes;
+}
+
+bool groups_want_rewrite(struct groups *g)
+{
+    os_mutex_lock(&g->lock);
+    bool now = g->rewrite_wanted && !g->rewriting && g->commits == 0;
+    g->rewriting |= now;
+    os_mutex_unlock(&g->lock);
+    return now;
+}
+
+/* Lives until the last of its appends has come back. */
+struct rewrite {
+    atomic_uint uses;
+    atomic_bool failed;
+};
+
+struct rewritten {
+    struct log_append append; /* first; its owner is the rewrite */
+};
+
+static void rewrite_unuse(struct rewrite *w, unsigned uses)
+{
+    if (atomic_fetch_sub(&w->uses, uses) == uses)
+        mem_free(w);
+}
+
+static void on_rewritten(struct log_append *first)
+{
+    struct rewrite *w = first->owner;
+    unsigned uses = 0;
+    for (struct log_append *next; first; first = next, uses++) {
+        next = first->next;
+        if (first->error != ERR_OK)
+            atomic_store(&w->failed, true);
+        mem_free(first);
+    }
+    rewrite_unuse(w, uses);
+}
+
+static enum err append_entry(struct groups *g, const struct group *group,
+                             const struct group_offset *e, struct rewrite *w)
+{
+    struct buf key BUF_AUTO;
+    struct buf value BUF_AUTO;
+    bufs_init(&key, &value);
+    const struct group_offset_view view = {e->topic, e->partition, e->offset, e->leader_epoch,
+                                           e->metadata};
+    write_key(&key, group->id, e->topic, e->partition);
+    write_value(&value, &view, e->commit_ms);
+    struct str bytes = buf_str(&value);
+    const struct log_record record = {
+        .timestamp_ms = e->commit_ms, .key = buf_str(&key), .value = &bytes, .value_parts = 1};
+    struct rewritten *r = NEW(struct rewritten);
+    r->append = (struct log_append){.done = on_rewritten, .owner = w, .ack = LOG_ACK_SYNC};
+    atomic_fetch_add(&w->uses, 1);
+    enum err error = log_append(g->part, &record, &r->append);
+    if (error != ERR_OK) {
+        mem_free(r);
+        atomic_fetch_sub(&w->uses, 1); /* not the last: the caller has one */
+    }
+    return error;
+}
+
+static enum err append_all(struct groups *g, struct rewrite *w)
+{
+    for (size_t i = 0; i < g->count; i++)
+        for (size_t e = 0; e < g->groups[i]->offset_count; e++)
+            if (g->groups[i]->offsets[e].offset >= 0)
+                TRY(append_entry(g, g->groups[i], &g->groups[i]->offsets[e], w));
+    return ERR_OK;
+}
+
+/* What was committed stands at *ret_first or behind. Last comes a record of another kind (that
+ * there is no group "weir"): when it is on the disk, all are. */
+static enum err rewrite(struct groups *g, int64_t *ret_first)
+{
+    struct rewrite *w = NEW(struct rewrite);
+    const struct log_record last = {.timestamp_ms = -1, .key = STR("\0\2\0\4weir")};
+    int64_t offset = 0;
+    atomic_init(&w->uses, 1);
+    os_mutex_lock(&g->lock);
+    *ret_first = log_part_end(g->part);
+    enum err e = append_all(g, w);
+    os_mutex_unlock(&g->lock);
+    if (e == ERR_OK)
+        e = log_append_wait(g->part, &last, LOG_ACK_SYNC, &offset);
+    if (e == ERR_OK && atomic_load(&w->failed))
+        e = ERR_IO;
+    rewrite_unuse(w, 1);
+    return e;
+}
+
+void groups_rewrite(struct groups *g)
+{
+    int64_t first = 0;
+    int64_t start = 0;
+    struct log_part_info before;
+    struct log_part_info after;
+    log_part_describe(g->part, &before);
+    enum err e = rewrite(g, &first);
+    if (e == ERR_OK)
+        e = log_part_delete_before(g->part, first, &start);
+    log_part_describe(g->part, &after);
+    uint64_t live = after.bytes > before.bytes ? after.bytes - before.bytes : after.bytes;
+    os_mutex_lock(&g->lock);
+    /* Should it have failed, it is tried again when as much has come again. */
+    g->rewrite_at_bytes = (e == ERR_OK ? REWRITE_GROWTH * live : after.bytes) + REWRITE_MIN_BYTES;
+    g->rewrite_wanted = g->rewriting = false;
     os_mutex_unlock(&g->lock);
 }
 

@@ -5,7 +5,10 @@
 #include "kafka/groups_int.h"
 #include "os/clock.h"
 
-enum { TIDY_EVERY_MS = 60000 };
+enum {
+    TIDY_EVERY_MS = 60000,
+    SEGMENT_BYTES = 4 << 20, /* small, so that what was rewritten goes soon */
+};
 
 /* ---- Small things ---- */
 
@@ -96,6 +99,7 @@ enum err groups_open(struct log *log, struct groups **ret_groups)
     config.durability = LOG_SYNC;
     config.cleanup = LOG_COMPACT;
     config.keep = true;
+    config.segment_bytes = SEGMENT_BYTES;
     TRY(log_topic_open(log, STR("__consumer_offsets"), &config, &topic));
     struct groups *g = NEW(struct groups);
     g->log = log;
@@ -149,6 +153,7 @@ void groups_tick(struct groups *g)
             group_tick(g, group, now_ms);
         g->alive += group->members != NULL;
     }
+    group_offsets_watch(g);
     if (now_ms >= g->tidy_at_ms) {
         g->tidy_at_ms = now_ms + TIDY_EVERY_MS;
         tidy(g);

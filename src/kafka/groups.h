@@ -52,6 +52,13 @@ void groups_tick(struct groups *g);
 /* Is there anything that time will change soon? */
 bool groups_busy(struct groups *g);
 
+/* __consumer_offsets has grown far beyond what it says. True once: call groups_rewrite on a thread
+ * that may wait. */
+bool groups_want_rewrite(struct groups *g);
+/* Write what is committed anew and delete what was written before. Commits are refused meanwhile,
+ * as by a coordinator that is loading, which clients wait for. */
+void groups_rewrite(struct groups *g);
+
 /* ---- Joining and syncing: these may wait ---- */
 
 struct group_member_view {
@@ -161,7 +168,7 @@ struct group_offset_view {
 /* May it commit? The group is made when it is not there and the sender says no generation (-1). */
 int16_t groups_commit_check(struct groups *g, const struct group_from *from);
 
-/* A commit on its way to the disk. Memory of the caller until it is applied. */
+/* A commit on its way to the disk. Memory of the caller until it has ended. */
 struct group_commit {
     struct kafka_append append; /* first; the caller's to set up */
     struct str group;           /* the caller's strings, as long as this lives */
@@ -172,7 +179,7 @@ struct group_commit {
 /* Hand it to the log. Then, when it has come back with ERR_OK, groups_commit_apply, once, on any
  * thread. Errors of log_append: neither happens. */
 MUST_CHECK enum err groups_commit_append(struct groups *g, struct group_commit *c);
-void groups_commit_apply(struct groups *g, const struct group_commit *c);
+void groups_commit_end(struct groups *g, const struct group_commit *c);
 
 /* One partition; offset -1 when there is none. Copied into the arena. */
 struct group_offset_view groups_offset(struct groups *g, struct str group, struct str topic,

@@ -63,6 +63,10 @@ struct groups {
     size_t capacity;
     size_t alive; /* groups that have members, or promised to have: what ticks are for */
     int64_t tidy_at_ms;
+    size_t commits;      /* on their way to the disk */
+    bool rewrite_wanted; /* commits are refused; when the last has come back, it may begin */
+    bool rewriting;
+    uint64_t rewrite_at_bytes; /* of the topic */
 };
 
 /* ---- groups.c; under the lock ---- */
@@ -92,5 +96,7 @@ void group_offsets_drop(struct groups *g, struct group *group);
 /* Under the lock: those that are too old. */
 void group_offsets_expire(struct groups *g, struct group *group, int64_t wall_ms);
 void group_offsets_free(struct group *group);
+/* Under the lock: is it time to write the topic anew? */
+void group_offsets_watch(struct groups *g);
 
 #endif

@@ -106,6 +106,7 @@ struct kafka_half {
     bool listening, listener_open, accept_waiting, draining;
     struct loop_task attach, drain;
     struct loop_timer tick; /* of the first half: the groups' */
+    bool working;           /* a worker's thread writes offsets anew */
 
     struct loop_task commit; /* at the end of the turn: write what was appended */
     bool commit_queued;
@@ -208,6 +209,7 @@ kafka_handler kafka_on_fetch;
 kafka_handler kafka_on_list_offsets;
 kafka_handler kafka_on_create_topics;
 kafka_handler kafka_on_delete_topics;
+kafka_handler kafka_on_delete_records;
 kafka_handler kafka_on_create_partitions;
 kafka_handler kafka_on_describe_configs;
 kafka_handler kafka_on_alter_configs;

@@ -30,9 +30,8 @@ static void one_done(struct kafka_request *r)
 static void on_appended(struct kafka_append *a)
 {
     struct commit_part *p = (struct commit_part *)a;
-    if (a->append.error == ERR_OK)
-        groups_commit_apply(groups_of(p->request), &p->commit);
-    else
+    groups_commit_end(groups_of(p->request), &p->commit);
+    if (a->append.error != ERR_OK)
         *p->error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
     one_done(p->request);
 }
@@ -55,11 +54,13 @@ static void commit_one(struct kafka_request *r, struct str topic,
     };
     kafka_append_init(&p->commit.append, kafka_request_half(r), on_appended);
     state->waiting++;
-    if (groups_commit_append(groups_of(r), &p->commit) == ERR_OK) {
+    enum err e = groups_commit_append(groups_of(r), &p->commit);
+    if (e == ERR_OK) {
         kafka_commit_later(kafka_request_half(r));
         return;
     }
-    *error_code = KAFKA_COORDINATOR_NOT_AVAILABLE;
+    *error_code =
+        e == ERR_BUSY ? KAFKA_COORDINATOR_LOAD_IN_PROGRESS : KAFKA_COORDINATOR_NOT_AVAILABLE;
     one_done(r);
 }
 

@@ -31,6 +31,7 @@ static kafka_handler *const handlers[KEYS_MAX] = {
     [KAFKA_KEY_API_VERSIONS] = kafka_on_api_versions,
     [KAFKA_KEY_CREATE_TOPICS] = kafka_on_create_topics,
     [KAFKA_KEY_DELETE_TOPICS] = kafka_on_delete_topics,
+    [KAFKA_KEY_DELETE_RECORDS] = kafka_on_delete_records,
     [KAFKA_KEY_INIT_PRODUCER_ID] = kafka_on_init_producer_id,
     [KAFKA_KEY_OFFSET_FOR_LEADER_EPOCH] = kafka_on_offset_for_leader_epoch,
     [KAFKA_KEY_DESCRIBE_CONFIGS] = kafka_on_describe_configs,

@@ -9,6 +9,7 @@
 #include "codec/base64.h"
 #include "kafka/kafka_int.h"
 #include "net/listen.h"
+#include "net/work.h"
 
 /* ---- Accepting ---- */
 
@@ -197,11 +198,27 @@ void kafka_append_init(struct kafka_append *a, struct kafka_half *half,
 
 enum { IDLE_TICK_MS = 1000 };
 
+static void rewrite(void *arg)
+{
+    struct kafka_half *half = arg;
+    groups_rewrite(half->server->groups);
+}
+
+static void rewritten(void *arg)
+{
+    struct kafka_half *half = arg;
+    half->working = false;
+}
+
 static void on_tick(void *arg)
 {
     struct kafka_half *half = arg;
     struct groups *groups = half->server->groups;
     groups_tick(groups);
+    if (groups_want_rewrite(groups)) {
+        half->working = true;
+        work_start(half->loop, rewrite, rewritten, half);
+    }
     loop_timer_start(half->loop, &half->tick, groups_busy(groups) ? GROUPS_TICK_MS : IDLE_TICK_MS);
 }
 
@@ -307,7 +324,7 @@ static void half_close(struct kafka_half *half)
     }
     do
         loop_turn(half->loop);
-    while (half->conn_count > 0 || half->listener_open || half->fd >= 0);
+    while (half->conn_count > 0 || half->listener_open || half->fd >= 0 || half->working);
     while (half->free) {
         struct kafka_request *r = half->free;
         half->free = r->next;

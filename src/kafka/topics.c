@@ -1,5 +1,5 @@
-/* CreateTopics, DeleteTopics, CreatePartitions. They wait for the disk, so they run on a worker's
- * thread. */
+/* CreateTopics, DeleteTopics, DeleteRecords, CreatePartitions. They wait for the disk, so they run
+ * on a worker's thread. */
 #include "kafka/kafka_int.h"
 #include "kafka/settings.h"
 
@@ -181,6 +181,53 @@ static void delete_all(void *arg)
 void kafka_on_delete_topics(struct kafka_request *r)
 {
     kafka_request_work(r, delete_all, reply_state);
+}
+
+/* ---- DeleteRecords ---- */
+
+enum { UP_TO_THE_END = -1 };
+
+static void trim_one(struct kafka_request *r, struct str topic,
+                     const struct kafka_delete_records_request_partition *q,
+                     struct kafka_delete_records_response_partition *to)
+{
+    struct log_part *part = NULL;
+    to->partition_index = q->partition_index;
+    to->low_watermark = -1;
+    to->error_code = kafka_part_find(r, topic, q->partition_index, -1, &part);
+    if (to->error_code == KAFKA_NONE && !kafka_may(r, topic, true))
+        to->error_code = KAFKA_TOPIC_AUTHORIZATION_FAILED;
+    if (to->error_code == KAFKA_NONE && q->offset < UP_TO_THE_END)
+        to->error_code = KAFKA_OFFSET_OUT_OF_RANGE;
+    if (to->error_code != KAFKA_NONE)
+        return;
+    int64_t offset = q->offset == UP_TO_THE_END ? log_part_end(part) : q->offset;
+    to->error_code = kafka_error_of(log_part_delete_before(part, offset, &to->low_watermark));
+}
+
+static void trim_all(void *arg)
+{
+    struct kafka_request *r = arg;
+    const struct kafka_delete_records_request *q = r->body;
+    struct kafka_delete_records_response *response =
+        KAFKA_NEW(&r->arena, delete_records_response, 1);
+    response->topics = KAFKA_NEW(&r->arena, delete_records_response_topic, q->topics_count);
+    response->topics_count = q->topics_count;
+    for (int32_t i = 0; i < q->topics_count; i++) {
+        struct kafka_delete_records_response_topic *to = &response->topics[i];
+        to->name = q->topics[i].name;
+        to->partitions =
+            KAFKA_NEW(&r->arena, delete_records_response_partition, q->topics[i].partitions_count);
+        to->partitions_count = q->topics[i].partitions_count;
+        for (int32_t p = 0; p < to->partitions_count; p++)
+            trim_one(r, to->name, &q->topics[i].partitions[p], &to->partitions[p]);
+    }
+    r->state = response;
+}
+
+void kafka_on_delete_records(struct kafka_request *r)
+{
+    kafka_request_work(r, trim_all, reply_state);
 }
 
 /* ---- CreatePartitions ---- */

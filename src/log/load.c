@@ -495,6 +495,7 @@ enum err log_part_load(struct log_part *part, const struct log_mark *mark)
     listing_release(&l.listing);
     TRY(error);
     settle(part);
+    TRY(log_floor_read(part));
     if (read_only)
         return ERR_OK;
     if (!l.mark &&

@@ -173,6 +173,11 @@ void log_part_epoch_end(struct log_part *part, int32_t epoch, int32_t *ret_epoch
                         int64_t *ret_end_offset);
 int64_t log_part_start(struct log_part *part);
 int64_t log_part_end(struct log_part *part);
+/* Records below offset are gone, durably: readers find the start at it, and segments that hold
+ * nothing else are removed. ERR_OUT_OF_RANGE above the end; below the start nothing happens.
+ * *ret_start: the start afterwards. Waits for the disk. */
+MUST_CHECK enum err log_part_delete_before(struct log_part *part, int64_t offset,
+                                           int64_t *ret_start);
 /* read_only: look at the files again for what was added. Not while a cursor of the same log is in
  * a call. No effect otherwise. */
 MUST_CHECK enum err log_part_refresh(struct log_part *part);

@@ -11,6 +11,7 @@
  *     read.c, cursor.c, time.c, verify.c, refresh.c                    readers
  *     quota.c     bytes of the folder                                  committer, maintenance
  *     retain.c    removal by age and size                              maintenance
+ *     trim.c      removal on request                                   any thread that may wait
  *     topic.c     configurations; log.c open, close, threads; fatal.c the end
  *
  * Locks, outermost first; a thread holding one may only take those after it:
@@ -314,7 +315,8 @@ struct log_part {
     size_t segment_count;
     size_t segment_capacity;
     _Atomic size_t
-        unsealed; /* rolled segments without index files; the writer looks without view_lock */
+        unsealed;  /* rolled segments without index files; the writer looks without view_lock */
+    int64_t floor; /* records below it were deleted: trim.c */
     int64_t end_offset;
     int64_t written_offset; /* next_offset, for those who have view_lock only */
     int64_t synced_offset;
@@ -595,6 +597,14 @@ void log_topic_free(struct log_topic *topic);
 /* retain.c ------------------------------------------------------------------------------------ */
 
 void log_maintainer_run(void *log);
+
+/* Remove what is too old, too much, or deleted. */
+void log_part_expire(struct log_part *part);
+
+/* trim.c: log-start-offset ----------------------------------------------------------------------
+ */
+
+MUST_CHECK enum err log_floor_read(struct log_part *part);
 
 /* usage.c ------------------------------------------------------------------------------------- */
 

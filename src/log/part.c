@@ -57,7 +57,10 @@ uint32_t log_part_index(const struct log_part *part)
 
 static int64_t start_offset(const struct log_part *part)
 {
-    return part->segment_count > 0 ? part->segments[0]->base_offset : part->end_offset;
+    if (part->segment_count == 0)
+        return part->end_offset;
+    int64_t first = part->segments[0]->base_offset;
+    return first > part->floor ? first : part->floor;
 }
 
 int32_t log_part_leader_epoch(const struct log_part *part)

@@ -8,6 +8,8 @@ static bool is_expired(const struct log_topic_config *config, const struct log_s
                        uint64_t total, int64_t now_ms)
 {
     int64_t newest = log_segment_newest(s);
+    if (s->next_offset <= s->part->floor)
+        return true;
     if (config->cleanup == LOG_COMPACT)
         return false;
     if (config->retention_ms >= 0 && newest >= 0 && now_ms - newest > config->retention_ms)
@@ -82,6 +84,13 @@ static void roll_by_age(struct log_part *part, const struct log_topic_config *co
     if (error != ERR_OK) /* it goes on taking records, and the next round tries again */
         log_report(part->log, LOG_WARN, "event=log_roll_failed topic=%s partition=%u error=%s",
                    part->topic->name, part->number, err_name(error));
+}
+
+void log_part_expire(struct log_part *part)
+{
+    struct log_topic_config config = log_topic_config(part->topic);
+    while (expire_one(part, &config, os_wall_us() / 1000))
+        ;
 }
 
 static void maintain_part(struct log_part *part, const struct log_topic_config *config)

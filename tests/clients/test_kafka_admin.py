@@ -99,6 +99,19 @@ def test_offsets_are_listed(admin, weir):
     assert where(OffsetSpec.for_timestamp(1001)) == 1
 
 
+def test_records_are_deleted(admin, weir):
+    name = create(admin, partitions=1)
+    producer = Producer({"bootstrap.servers": weir.kafka})
+    for i in range(10):
+        producer.produce(name, str(i))
+    producer.flush(10)
+    where = lambda spec: list(admin.list_offsets({TopicPartition(name, 0): spec}).values())[0].result(timeout=10).offset
+    remove = lambda offset: list(admin.delete_records([TopicPartition(name, 0, offset)]).values())[0]
+    assert remove(4).result(timeout=10).low_watermark == 4
+    assert (where(OffsetSpec.earliest()), where(OffsetSpec.latest())) == (4, 10)
+    assert refused(remove(11)) == "OFFSET_OUT_OF_RANGE"
+
+
 def test_the_limit_of_a_message(admin, weir):
     name = create(admin, partitions=1, config={"max.message.bytes": "2000"})
     failures = []
