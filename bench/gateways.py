@@ -130,14 +130,14 @@ class Weir(Gateway):
         digest = hashlib.sha256(KEY.encode()).hexdigest()
         apis = {name: ("openai", at) for name, at in upstreams.items()} | {"translated": ("anthropic", upstreams["slow"])}
         providers = "".join(f'  up-{name}: {{api: {api}, url: "http://127.0.0.1:{at}/v1", key: sk-up, models: [{name}],\n'
-                            "     connections: 512}\n" for name, (api, at) in apis.items())
+                            "     connections: 16384}\n" for name, (api, at) in apis.items())
         (folder / "weir.yaml").write_text(
             "log: {durability: write}\n"
             f"providers:\n{providers}"
             "models: {" + ", ".join(f"{name}: up-{name}/{name}" for name in apis) + "}\n"
             "prices: {" + ", ".join(f"up-{name}/{name}: {{input: 0.25, output: 2.00}}" for name in apis) + "}\n"
             f"keys:\n  - {{name: bench, hash: \"sha256:{digest}\", models: [{', '.join(apis)}],\n"
-            "     limits: {requests: 900000000/m, tokens: 900000000000/m, concurrent: 4096}}\n")
+            "     limits: {requests: 900000000/m, tokens: 900000000000/m, concurrent: 20000}}\n")
         command = [WEIR, "serve", "--config", "weir.yaml", "--data", "data", "--listen", f"127.0.0.1:{port}", "--kafka", "off",
                    "--key", ADMIN_KEY]
         return Started(self, command, lambda name: f"http://127.0.0.1:{port}/v1", self.core, folder)

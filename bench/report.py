@@ -115,6 +115,8 @@ def bars(figures, calls):
     if "nginx" in figures:
         ratio = cpu / figures["nginx"]["c8"]["process"]["cpu_us_per_request"]
         yield "CPU per request, 8 connections", "≤ 2.2 × nginx (goal 1.7)", f"{ratio:.2f} × ({cpu:.1f} µs)", ratio <= 2.2
+        rates = [figures[name]["prompt"]["requests_per_s"] for name in ("weir", "nginx")]
+        yield "bytes/s of 300 KB prompts", "≥ 0.9 of nginx's", f"{rates[0] / rates[1]:.2f} ({rates[0] * 0.3:,.0f} MB/s)", rates[0] >= 0.9 * rates[1]
     added = weir["c1"]["latency_us"]["p99"] - direct["c1"]["latency_us"]["p99"]
     yield "added p99 at one connection", "≤ 1 ms", f"{ms(added)} ms", added <= 1000
     peak = peak_bytes(weir)
@@ -122,6 +124,11 @@ def bars(figures, calls):
     if "rss_after_calls" in weir:
         grown = weir["rss_after_calls"] - weir["rss_before_calls"]
         yield f"memory over {calls:,} calls", "steady (≤ 1 MiB more)", f"{grown / MIB:+.1f} MiB", grown <= MIB
+    if "idle_streams" in weir:
+        each = (weir["rss_idle_streams"] - weir["rss_before_idle"]) / max(weir["idle_streams"], 1)
+        total = weir["rss_before_idle"] + each * 10_000
+        yield ("memory with 10,000 idle streams", "≤ 200 MB", f"{total / 1e6:.0f} MB ({each / 1000:.1f} KB each of {weir['idle_streams']:,})",
+               total <= 200e6)
     yield "exec to first answer", "≤ 100 ms", f"{weir['start_ms']:.0f} ms", weir["start_ms"] <= 100
     ratio = cpu_per_frame(weir["translated"]) / cpu_per_frame(weir["stream"])
     yield "CPU of a translated stream", "≤ 1.5 × passed through", f"{ratio:.2f} ×", ratio <= 1.5

@@ -5,7 +5,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 
-enum { BUF_FIRST_CAP = 256 };
+enum { BUF_FIRST_CAP = 64 };
 
 void buf_init(struct buf *b, size_t max_bytes)
 {

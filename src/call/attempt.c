@@ -60,7 +60,8 @@ static enum target_verdict verdict_of(const struct call *c, const struct call_at
     if (str_eq(error, STR("busy")) || str_eq(error, STR("unusable")))
         return TARGET_NEUTRAL;
     if (str_eq(error, STR("error_event")) || str_eq(error, STR("error_body")))
-        return strcmp(a->why.type, "invalid_request_error") == 0 ? TARGET_NEUTRAL : TARGET_FAULT;
+        return a->why && strcmp(a->why->type, "invalid_request_error") == 0 ? TARGET_NEUTRAL
+                                                                            : TARGET_FAULT;
     if (str_eq(error, STR("deadline"))) /* unless the attempts before it had used that up */
         return (a->timing.end_us - a->timing.started_us) / 500 >= (uint64_t)c->route.deadline_ms
                    ? TARGET_FAULT
@@ -120,8 +121,8 @@ static void start(struct call *c, const struct route_pick *pick)
     enum err err = model_start(&driver, &c->outgoing, &events, c, &c->use);
     if (err == ERR_OK)
         return;
-    openai_problem_set(&a->why, openai_error_type(err), NULL, openai_error_code(err), "%s",
-                       err_text(err));
+    openai_problem_set(call_attempt_why(c), openai_error_type(err), NULL, openai_error_code(err),
+                       "%s", err_text(err));
     call_attempt_failed(c, err, err == ERR_BUSY || err == ERR_LIMIT ? "busy" : "unusable");
 }
 
@@ -203,7 +204,7 @@ static void give_up(struct call *c, enum err kind)
     c->retry_after_ms = a->retry_after_ms;
     c->passed_over = route_take_skips(&c->picker);
     if (kind == ERR_OK) {
-        c->problem = a->why;
+        c->problem = *call_attempt_why(c);
         /* After a wait its body is gone, and is written anew. */
         if (c->phase == CALL_WAITING)
             call_finish_problem(c, CALL_ERROR, a->status);
@@ -217,7 +218,7 @@ static void give_up(struct call *c, enum err kind)
                        c->route.retry->attempts, c->id);
     /* What the target said itself, and what is wrong with the target, is worth more than that. */
     if (c->stream.failed || kind == ERR_NOT_FOUND)
-        c->problem = a->why;
+        c->problem = *call_attempt_why(c);
     call_finish_problem(c, CALL_ERROR, call_status_of(kind));
 }
 

@@ -16,9 +16,9 @@ enum call_outcome { CALL_OK, CALL_ERROR, CALL_CANCELLED, CALL_REFUSED };
 /* One attempt, as recorded. Times: os_now_us clock, 0: did not happen. */
 struct call_attempt {
     const struct config_target *target;
-    int status;                /* HTTP; 0: no answer came */
-    const char *error;         /* short name ("connect", "status", …); NULL: none */
-    struct openai_problem why; /* what the target, or the network, said */
+    int status;                 /* HTTP; 0: no answer came */
+    const char *error;          /* short name ("connect", "status", …); NULL: none */
+    struct openai_problem *why; /* what the target, or the network, said; NULL: nothing */
     struct model_timing timing;
     int64_t retry_after_ms;           /* -1: none */
     const char *chosen_by;            /* route_pick.by */
@@ -140,6 +140,14 @@ void call_attempt_end(struct call *c);
 static inline struct call_attempt *call_attempt_now(const struct call *c)
 {
     return &c->attempts[c->attempt_count - 1];
+}
+/* Its `why`, made in the exchange's arena when it is first asked for: most attempts have none. */
+static inline struct openai_problem *call_attempt_why(struct call *c)
+{
+    struct call_attempt *a = call_attempt_now(c);
+    if (!a->why)
+        a->why = ARENA_NEW(c->x->arena, struct openai_problem);
+    return a->why;
 }
 /* The attempt under way failed before its first content: try on, or finish with its error. error:
  * the attempt's short name; kind: what it was (ERR_OK: a status). */

@@ -68,8 +68,8 @@ static void write_attempt(struct json_writer *w, const struct call *c, const str
     else
         json_null(w);
     json_member_str_or_null(w, STR("error"), str_from_c(a->error));
-    if (a->why.message[0])
-        json_member_str(w, STR("message"), str_from_c(a->why.message));
+    if (a->why && a->why->message[0])
+        json_member_str(w, STR("message"), str_from_c(a->why->message));
     member_since(w, c, STR("started_us"), a->timing.started_us);
     member_since(w, c, STR("connect_us"), a->timing.connect_us);
     member_since(w, c, STR("first_byte_us"), a->timing.first_byte_us);

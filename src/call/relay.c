@@ -276,7 +276,7 @@ static void event_too_large(struct call *c)
         break_off(c, 502);
         return;
     }
-    call_attempt_now(c)->why = c->problem;
+    *call_attempt_why(c) = c->problem;
     call_attempt_failed(c, ERR_PROTOCOL, "event_too_large");
 }
 
@@ -311,7 +311,7 @@ void call_relay_body(struct call *c, struct str bytes)
 static void collected_end(struct call *c)
 {
     struct call_attempt *a = call_attempt_now(c);
-    c->spoken->read_error(buf_str(&c->answer), a->status, &a->why);
+    c->spoken->read_error(buf_str(&c->answer), a->status, call_attempt_why(c));
     if (a->retry_after_ms < 0 && c->spoken->retry_after_ms)
         a->retry_after_ms = c->spoken->retry_after_ms(buf_str(&c->answer));
     call_attempt_failed(c, ERR_OK, "status");
@@ -330,7 +330,7 @@ static void unreadable_end(struct call *c)
     openai_problem_set(&c->problem, "api_error", NULL, "upstream_not_json",
                        "'%.*s' answered %d with a body that is no JSON; call %s",
                        STR_ARG(a->target->name), c->status, c->id);
-    a->why = c->problem;
+    *call_attempt_why(c) = c->problem;
     a->error = "not_json";
     call_finish(c, CALL_ERROR, c->status);
 }
@@ -346,9 +346,9 @@ static void whole_end_translated(struct call *c)
         call_finish(c, CALL_OK, c->status);
         return;
     }
-    a->why = c->stream.error;
+    *call_attempt_why(c) = c->stream.error;
     if (!c->stream.failed)
-        openai_problem_set(&a->why, openai_error_type(ERR_PROTOCOL), NULL,
+        openai_problem_set(call_attempt_why(c), openai_error_type(ERR_PROTOCOL), NULL,
                            openai_error_code(ERR_PROTOCOL), "the answer is %s",
                            empty ? "empty"
                            : cut ? "too large to be translated"
@@ -359,7 +359,7 @@ static void whole_end_translated(struct call *c)
         return;
     }
     a->error = error;
-    c->problem = a->why;
+    c->problem = *call_attempt_why(c);
     break_off(c, 502);
 }
 
@@ -384,7 +384,7 @@ static void whole_end(struct call *c)
     c->whole = true;
     if (c->answer_read && c->read.has_error) {
         c->spoken->read_error(buf_str(&c->answer), c->status, &c->problem);
-        call_attempt_now(c)->why = c->problem;
+        *call_attempt_why(c) = c->problem;
         call_attempt_now(c)->error = "error_body";
         call_finish(c, CALL_ERROR, c->status);
         return;
@@ -429,13 +429,13 @@ static void stream_end(struct call *c)
     }
     struct call_attempt *a = call_attempt_now(c);
     if (c->stream.failed) {
-        a->why = c->stream.error;
+        *call_attempt_why(c) = c->stream.error;
         c->problem = c->stream.error;
     } else {
         openai_problem_set(&c->problem, "api_error", NULL, "upstream_stream_cut",
                            "'%.*s' ended its stream before the answer was complete; call %s",
                            STR_ARG(a->target->name), c->id);
-        a->why = c->problem;
+        *call_attempt_why(c) = c->problem;
     }
     if (!c->content) {
         call_attempt_failed(c, ERR_RESET, c->stream.failed ? "error_event" : "reset");
@@ -498,8 +498,8 @@ void call_relay_fail(struct call *c, enum err error, enum model_phase phase, str
         stream_end(c);
         return;
     }
-    openai_problem_set(&a->why, openai_error_type(kind), NULL, openai_error_code(kind), "%.*s",
-                       STR_ARG(detail));
+    openai_problem_set(call_attempt_why(c), openai_error_type(kind), NULL, openai_error_code(kind),
+                       "%.*s", STR_ARG(detail));
     if (!c->content) {
         /* An error's status is known even if its body is not whole. */
         if (c->phase == CALL_COLLECTING)

@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 def test_weir_alone(tmp_path):
     report, figures = tmp_path / "RESULTS.md", tmp_path / "figures.json"
     report.write_text("# Measured\n\nWhat others measured.\n")
-    done = subprocess.run([ROOT / "bench/run", "--only", "weir", "--rounds", "1", "--seconds", "0.3", "--calls", "300", "--out", report,
+    done = subprocess.run([ROOT / "bench/run", "--only", "weir", "--rounds", "1", "--seconds", "0.3", "--calls", "300", "--idle", "200", "--out", report,
                            "--json", figures], capture_output=True, text=True, env=os.environ | {"WEIR": servers.WEIR})
     assert done.returncode in (0, 1), done.stderr  # 1: a bar is missed, as on a busy machine
     weir = json.loads(figures.read_text())["weir"]
@@ -25,6 +25,7 @@ def test_weir_alone(tmp_path):
     assert weir["translated"]["frames"]["got"] >= 64 * 64
     assert weir["stream"]["frames"]["got"] >= 64 * 64 and weir["stream"]["gap_us"]["p50"] > 10000
     assert weir["calls"]["ok"] == 270 and weir["rss_idle"] > 2**20
+    assert weir["idle_streams"] == 200 and min(weir["rss_idle_streams"], weir["rss_before_idle"]) > 2**20
     text = report.read_text()
     assert "What others measured." in text and "| exec to first answer | ≤ 100 ms |" in text and "Bars" in text
 

@@ -27,7 +27,7 @@ struct writer {
     struct digest *digest;
     struct buf text; /* scratch */
     unsigned max_depth;
-    bool by_user; /* user and metadata count */
+    bool all; /* user, metadata and stream count too */
 };
 
 struct member {
@@ -56,12 +56,12 @@ static bool is_one_of(struct str name, const struct str *names, size_t count)
 /* Does not count, as a member of the body itself. */
 static bool is_aside(const struct writer *w, struct str name)
 {
-    static const struct str aside[] = {STR_INIT("stream"), STR_INIT("stream_options"),
-                                       STR_INIT("prompt_cache_key"),
-                                       STR_INIT("prompt_cache_retention")};
-    static const struct str people[] = {STR_INIT("user"), STR_INIT("metadata"),
-                                        STR_INIT("safety_identifier")};
-    return IS_ONE_OF(name, aside) || (!w->by_user && IS_ONE_OF(name, people));
+    static const struct str aside[] = {STR_INIT("stream_options"), STR_INIT("prompt_cache_key"),
+                                       STR_INIT("prompt_cache_retention"),
+                                       STR_INIT("safety_identifier")};
+    static const struct str choosing[] = {STR_INIT("stream"), STR_INIT("user"),
+                                          STR_INIT("metadata")};
+    return IS_ONE_OF(name, aside) || (!w->all && IS_ONE_OF(name, choosing));
 }
 
 /* Below it the order of members shows in the answer. */
@@ -193,16 +193,20 @@ static void put_route(struct digest *d, const struct config_route *route)
     }
 }
 
-static bool chooses_by_user(const struct config_route *route)
+/* Do the members that are no part of the question say which target answers it? */
+static bool chooses_by_caller(const struct config_route *route)
 {
-    return route->alias && route->alias->sticky != CONFIG_STICKY_NONE;
+    bool chooses = route->alias && route->alias->sticky != CONFIG_STICKY_NONE;
+    for (size_t i = 0; i < config_route_count(route); i++)
+        chooses |= config_route_target(route, i)->condition_count > 0;
+    return chooses;
 }
 
 void cache_key_make(const struct cache_subject *subject, uint8_t ret_key[CACHE_KEY_BYTES])
 {
     struct writer w = {.digest = digest_new(),
                        .max_depth = subject->max_depth,
-                       .by_user = chooses_by_user(subject->route)};
+                       .all = chooses_by_caller(subject->route)};
     buf_init(&w.text, subject->body.len + 1);
     put(w.digest, 'v', STR(VERSION));
     put(w.digest, 'o', subject->owner);

@@ -3,7 +3,8 @@
  *
  * Of the body counts every member but those that only say how the answer is delivered or accounted
  * for: stream, stream_options, user, metadata, safety_identifier, prompt_cache_key,
- * prompt_cache_retention. (Where the route chooses its target by user or metadata, these count.)
+ * prompt_cache_retention. (Where the route chooses its target by the caller, sticky or by
+ * conditions, stream, user and metadata count.)
  *
  * Equal are bodies that differ in white space, in escapes, in how a number is written (1, 1.0,
  * 1e0), and in the order of an object's members; but not in the order inside a schema or a tool

@@ -138,6 +138,19 @@ static void a_user_who_keeps_a_target_counts(void **state)
     assert_false(equal(&a, &b));
 }
 
+static void what_conditions_look_at_counts(void **state)
+{
+    (void)state;
+    struct config_target with_condition = target;
+    with_condition.condition_count = 1;
+    struct config_model conditional = alias;
+    conditional.targets = &with_condition;
+    struct config_route route = {.alias = &conditional};
+    struct cache_subject a = subject_of(&route, "{\"metadata\":{\"tier\":\"gold\"}}");
+    struct cache_subject b = subject_of(&route, "{\"metadata\":{\"tier\":\"none\"}}");
+    assert_false(equal(&a, &b));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +159,7 @@ int main(void)
         cmocka_unit_test(order_in_a_schema_counts),
         cmocka_unit_test(who_asks_whom_counts),
         cmocka_unit_test(a_user_who_keeps_a_target_counts),
+        cmocka_unit_test(what_conditions_look_at_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
