@@ -26,11 +26,6 @@ void fields_of(const struct json_value *value, const struct str *names, size_t c
 /* One member. */
 struct json_value field_of(const struct json_value *value, struct str name);
 
-static inline bool field_is(const struct json_value *value, enum json_kind kind)
-{
-    return value->kind == kind;
-}
-
 #define FIELDS(names) (names), sizeof(names) / sizeof *(names)
 
 #endif

@@ -273,11 +273,11 @@ static void errors_are_read_in_each_form(void **state)
                                  529, &problem);
     assert_string_equal(problem.type, "overloaded_error");
     assert_string_equal(problem.message, "Overloaded");
-    dialect_openai.write_error_event(&out, 529, &problem);
+    dialect_openai.write_error_event(&out, 529, 0, &problem);
     assert_string_equal(buf_cstr(&out), "data: {\"error\":{\"message\":\"Overloaded\",\"type\":"
                                         "\"overloaded_error\",\"param\":null,\"code\":null}}\n\n");
     buf_reset(&out);
-    dialect_anthropic.write_error_event(&out, 200, &problem);
+    dialect_anthropic.write_error_event(&out, 200, 0, &problem);
     assert_string_equal(buf_cstr(&out),
                         "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":"
                         "\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n");
