@@ -28,12 +28,13 @@ def mock():
         yield server
 
 
-def test_a_slow_reader_holds_its_provider_back(mock):
-    with gateway.serve({"providers": {"mock": provider(mock.url)}}) as weir:
+@pytest.mark.parametrize("api", ["openai", "anthropic"])  # passed through, and translated
+def test_a_slow_reader_holds_its_provider_back(mock, api):
+    with gateway.serve({"providers": {"mock": provider(mock.url, api=api)}}) as weir:
         weir.post({"model": "mock/m", "messages": SAY, "max_tokens": 8})
         before = rss_kib(weir.pid)
         httpx.delete(mock.url + "/mock/stats")
-        with send(weir, {"model": "mock/m", "messages": SAY, "stream": True}) as s:
+        with send(weir, {"model": "mock/m", "messages": SAY, "stream": True, "max_tokens": TOKENS}) as s:
             time.sleep(1.5)
             assert rss_kib(weir.pid) - before < 12 << 10, "a reader that does not read must not fill memory"
             held = mock_stats(mock)["bytes_out"]
