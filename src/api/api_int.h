@@ -13,6 +13,7 @@
 struct api {
     struct gateway *gateway;
     const struct http_server *server; /* NULL until it listens */
+    const struct kafka_server *kafka; /* NULL: off */
     struct view *view;                /* NULL: none */
     atomic_bool draining;
     int64_t started_wall_us;
@@ -74,6 +75,10 @@ size_t api_local_models(struct api_request *r, struct local_model_info **ret_inf
 /* The member `targets`. */
 void api_targets_status(struct json_writer *w, struct gateway *g);
 void api_targets_metrics(struct buf *b, struct gateway *g);
+
+/* ---- kafka_metrics.c ---- */
+
+void api_kafka_metrics(struct buf *b, const struct kafka_server *server);
 
 /* ---- the routes ---- */
 

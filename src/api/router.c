@@ -189,6 +189,11 @@ struct http_handler api_handler(struct api *api)
     return (struct http_handler){.on_headers = on_headers, .on_request = on_request, .arg = api};
 }
 
+void api_set_kafka(struct api *api, const struct kafka_server *server)
+{
+    api->kafka = server;
+}
+
 void api_set_server(struct api *api, const struct http_server *server)
 {
     api->server = server;

@@ -137,6 +137,8 @@ void api_metrics(struct api_request *r)
     log_metrics(&body, gateway_log(r->api->gateway));
     if (r->api->server)
         connection_metrics(&body, r->api->server);
+    if (r->api->kafka)
+        api_kafka_metrics(&body, r->api->kafka);
     http_respond(r->x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&body));
 }
 

@@ -269,7 +269,9 @@ static enum err open_server(struct serve *s, struct buf *detail)
     api_set_server(s->api, s->server);
     if (!c->listen.kafka.enabled)
         return ERR_OK;
-    return serve_kafka_open(s->gateway, c, s->tls, s->loops, s->loop_count, detail, &s->kafka);
+    TRY(serve_kafka_open(s->gateway, c, s->tls, s->loops, s->loop_count, detail, &s->kafka));
+    api_set_kafka(s->api, s->kafka);
+    return ERR_OK;
 }
 
 static void run_loop(void *arg)
@@ -398,8 +400,8 @@ static void stop(struct serve *s)
     }
     for (unsigned i = 0; i < s->threads_running; i++)
         os_thread_join(&s->threads[i]);
-    kafka_server_free(s->kafka);
     http_server_free(s->server);
+    kafka_server_free(s->kafka);
     api_free(s->api);
     view_close(s->view);
     for (unsigned i = 0; i < s->loop_count; i++)

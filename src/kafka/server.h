@@ -87,4 +87,17 @@ struct kafka_stats {
 
 void kafka_server_stats(const struct kafka_server *server, struct kafka_stats *ret_stats);
 
+struct kafka_lag {
+    struct str group;
+    struct str topic;
+    int32_t partition;
+    int64_t committed;
+    int64_t behind; /* records up to the end */
+};
+
+typedef void kafka_lag_fn(void *arg, const struct kafka_lag *lag);
+
+/* Every partition that a group has committed for. The strings live during the call. Any thread. */
+void kafka_server_lag(const struct kafka_server *server, kafka_lag_fn *each, void *arg);
+
 #endif

@@ -1,7 +1,7 @@
 """Consumer groups with librdkafka (confluent-kafka), kafkajs and aiokafka: members come, go and die; offsets stay."""
 import asyncio, json, pathlib, signal, subprocess, sys, time, uuid
 
-import aiokafka, brokers, pytest
+import aiokafka, brokers, httpx, pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -121,6 +121,16 @@ def test_offsets_are_kept_with_their_metadata(weir):
     consumer = Consumer({"bootstrap.servers": weir.kafka, "group.id": "kept"})
     assert consumer.committed([TopicPartition(topic, 0)], timeout=10)[0].offset < 0
     consumer.close()
+
+
+def test_lag_is_in_the_metrics(weir):
+    topic = topic_of(weir, partitions=1, count=20)
+    consumer = Consumer({"bootstrap.servers": weir.kafka, "group.id": 'behind "them"'})
+    consumer.commit(offsets=[TopicPartition(topic, 0, 13)], asynchronous=False)
+    consumer.close()
+    text = httpx.get(weir.url + "/metrics").text
+    assert f'weir_kafka_consumer_lag{{group="behind them",topic="{topic}",partition="0"}} 7\n' in text
+    assert "weir_kafka_connections " in text
 
 
 def test_offsets_survive_sigkill(tmp_path):
