@@ -347,6 +347,8 @@ def test_a_client_that_leaves(weir, mock, stayed, leaves):
     assert not wrong, "\n".join(wrong)
     assert any(record["outcome"] == "cancelled" for _, _, record in results)
     assert until(lambda: mock_stats(mock)["active"] == 0), "the upstream goes on for nobody"
+    status = weir.get("/api/v1/status").json()
+    assert status["calls"]["open_calls"] == 0 and [t["name"] for t in status["targets"] if t["in_flight"]] == []
     assert open_files(weir) - weir.files_at_start < AT_ONCE + 8, "no more than are kept for later"
     assert "/asan/" in servers.WEIR or rss_kib(weir) - before < 6 << 10
 
