@@ -76,17 +76,6 @@ static void let_headers_through(struct call *c, const struct config_target *targ
                 c->let_through[c->outgoing.header_count++] = all->at[i];
 }
 
-static struct str endpoint_of(const struct call *c, const struct config_target *target)
-{
-    if (c->spoken == c->endpoint->dialect)
-        return c->endpoint->path;
-    switch (target->provider->api) {
-    case CONFIG_API_ANTHROPIC: return STR("/messages");
-    case CONFIG_API_GEMINI: return STR("/generateContent");
-    default: return STR("/chat/completions");
-    }
-}
-
 static enum err write_translated(struct call *c, const struct config_target *target)
 {
     struct arena *a = c->x->arena;
@@ -119,7 +108,7 @@ enum err call_outgoing_prepare(struct call *c, const struct config_target *targe
         TRY(write_translated(c, target));
     }
     c->outgoing = (struct model_request){
-        .endpoint = endpoint_of(c, target),
+        .endpoint = passes ? c->endpoint->path : c->spoken->endpoint,
         .body = c->body.parts,
         .body_parts = c->body.count,
         .upstream_model = target->upstream,

@@ -6,13 +6,6 @@
 
 /* ---- OpenAI ---- */
 
-static void openai_endpoint(struct str model, bool stream, struct buf *out)
-{
-    (void)model;
-    (void)stream;
-    buf_append_str(out, STR("/chat/completions"));
-}
-
 static void openai_error(struct buf *out, int status, const struct openai_problem *problem)
 {
     (void)status;
@@ -48,10 +41,10 @@ static const struct dialect_watch openai_watch = {
 
 const struct dialect dialect_openai = {
     .name = STR_INIT("openai"),
+    .endpoint = STR_INIT("/chat/completions"),
     .watch = &openai_watch,
     .read_ask = openai_ask_read,
     .write_ask = openai_ask_write,
-    .write_endpoint = openai_endpoint,
     .reader_new = openai_reader_new,
     .reader_free = openai_reader_free,
     .reader_feed = openai_reader_feed,
@@ -68,13 +61,6 @@ const struct dialect dialect_openai = {
 
 /* ---- Anthropic ---- */
 
-static void anthropic_endpoint(struct str model, bool stream, struct buf *out)
-{
-    (void)model;
-    (void)stream;
-    buf_append_str(out, STR("/messages"));
-}
-
 static const struct dialect_watch anthropic_watch = {
     .read_request = anthropic_read_request,
     .rewrite = openai_chat_rewrite,
@@ -89,10 +75,10 @@ static const struct dialect_watch anthropic_watch = {
 
 const struct dialect dialect_anthropic = {
     .name = STR_INIT("anthropic"),
+    .endpoint = STR_INIT("/messages"),
     .watch = &anthropic_watch,
     .read_ask = anthropic_ask_read,
     .write_ask = anthropic_ask_write,
-    .write_endpoint = anthropic_endpoint,
     .reader_new = anthropic_reader_new,
     .reader_free = anthropic_reader_free,
     .reader_feed = anthropic_reader_feed,

@@ -73,7 +73,8 @@ struct dialect_watch {
 };
 
 struct dialect {
-    struct str name;                   /* "openai", "anthropic", …: configuration's `api` */
+    struct str name;     /* "openai", "anthropic", …: configuration's `api` */
+    struct str endpoint; /* that its targets are asked at, see model/model.h: "/messages" */
     const struct dialect_watch *watch; /* NULL: this dialect is only translated to */
 
     /* ---- Requests ---- */
@@ -87,8 +88,6 @@ struct dialect {
     enum err (*write_ask)(const struct ask *ask, const struct ask_target *target, struct arena *a,
                           struct buf *out, struct ask_plan *ret_plan,
                           struct openai_problem *ret_problem);
-    /* Append the path under the API's base: "/chat/completions". */
-    void (*write_endpoint)(struct str model, bool stream, struct buf *out);
 
     /* ---- A target's answer ---- */
 

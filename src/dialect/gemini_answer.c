@@ -613,17 +613,10 @@ static enum err read_answer(struct str body, const struct answer_options *option
     return answered ? ERR_OK : ERR_INVALID;
 }
 
-static void write_endpoint(struct str model, bool stream, struct buf *out)
-{
-    (void)model;
-    (void)stream;
-    buf_append_str(out, STR("/generateContent"));
-}
-
 const struct dialect dialect_gemini = {
     .name = STR_INIT("gemini"),
     .write_ask = gemini_write_ask,
-    .write_endpoint = write_endpoint,
+    .endpoint = STR_INIT("/generateContent"),
     .reader_new = reader_new,
     .reader_free = reader_free,
     .reader_feed = reader_feed,
