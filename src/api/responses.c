@@ -57,7 +57,7 @@ static void run_read(void *arg)
 static void read_one(struct api_request *r, struct str id)
 {
     struct str stream = api_query(r->x, STR("stream"));
-    if (str_eq(stream, STR("true"))) {
+    if (stream.ptr && str_eq(stream, STR("true"))) {
         api_error(r->x, 400, ERR_UNSUPPORTED, "stream",
                   "a stored response is read in one piece: leave stream out");
         return;
@@ -81,13 +81,14 @@ static void list_items(struct api_request *r, struct str id)
     uint64_t limit;
     if (!api_query_number(r->x, STR("limit"), ITEMS_DEFAULT, ITEMS_MAX, &limit))
         return;
-    if (order.ptr && !str_eq(order, STR("asc")) && !str_eq(order, STR("desc"))) {
+    bool ascending = order.ptr && str_eq(order, STR("asc"));
+    if (order.ptr && !ascending && !str_eq(order, STR("desc"))) {
         api_error(r->x, 400, ERR_INVALID, "order", "order is asc or desc");
         return;
     }
     w->page = (struct responses_page){.after = api_query(r->x, STR("after")),
                                       .limit = limit ? (size_t)limit : 1,
-                                      .ascending = str_eq(order, STR("asc"))};
+                                      .ascending = ascending};
     work_start(r->x->loop, run_items, answer, w);
 }
 

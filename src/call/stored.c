@@ -1,5 +1,7 @@
 #include "call/stored.h"
 
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "base/mem.h"
 #include "call/blob.h"
@@ -362,8 +364,7 @@ static enum err find_item(void *arg, struct str id, struct buf *out)
     struct arena a;
     if (!responses_item_id_read(id, &call, &of_input, &place))
         return refuse(c, ERR_NOT_FOUND, "input", id);
-    memcpy(response, "resp_", 5);
-    memcpy(response + 5, call.ptr, RESPONSES_CALL_HEX);
+    (void)snprintf(response, sizeof response, "resp_%.*s", STR_ARG(call));
     arena_init(&a);
     enum err err = load(c->stored, str_of(response, RESPONSES_ID_BYTES), c->key, &a, &l);
     if (err == ERR_OK)

@@ -567,7 +567,7 @@ static void take_chunk(struct answer_reader *r, struct answer_sink sink, const s
 static void reader_feed(struct answer_reader *r, struct str name, struct str data,
                         struct answer_sink sink)
 {
-    struct chunk c;
+    struct chunk c = {.error = {.kind = JSON_NONE}};
     (void)name;
     if (r->failed || r->ended)
         return;
@@ -603,7 +603,7 @@ static enum err read_answer(struct str body, const struct answer_options *option
                             struct answer_sink sink)
 {
     struct answer_reader r;
-    struct chunk c;
+    struct chunk c = {.error = {.kind = JSON_NONE}};
     TRY(read_chunk(body, options->max_depth, &c));
     reader_init(&r, options);
     take_chunk(&r, sink, &c, body);

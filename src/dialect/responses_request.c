@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "dialect/fields.h"
 #include "dialect/responses.h"
 
@@ -26,6 +27,7 @@ static enum err refuse(struct reading *g, enum err err, const char *param, const
 {
     char message[400];
     va_list args;
+    ASSERT(err != ERR_OK);
     va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
@@ -61,8 +63,10 @@ static enum err add_message(struct reading *g, enum ask_role role)
 
 static enum err new_part(struct reading *g, enum ask_part_kind kind, struct ask_part **ret_part)
 {
-    if (g->part_count++ >= ASK_PARTS_MAX)
-        return refuse(g, ERR_TOO_LARGE, "input", "input has more than %d parts", ASK_PARTS_MAX);
+    if (g->part_count++ >= ASK_PARTS_MAX) {
+        (void)refuse(g, ERR_TOO_LARGE, "input", "input has more than %d parts", ASK_PARTS_MAX);
+        return ERR_TOO_LARGE;
+    }
     struct ask_part *p = ARENA_NEW(g->arena, struct ask_part);
     p->kind = kind;
     *ret_part = p;
@@ -71,9 +75,10 @@ static enum err new_part(struct reading *g, enum ask_part_kind kind, struct ask_
 
 static enum err add_part(struct reading *g, enum ask_part_kind kind, struct ask_part **ret_part)
 {
-    TRY(new_part(g, kind, ret_part));
-    *(g->last_part ? &g->last_part->next : &g->last->parts) = *ret_part;
-    g->last_part = *ret_part;
+    struct ask_part *p = NULL;
+    TRY(new_part(g, kind, &p));
+    *(g->last_part ? &g->last_part->next : &g->last->parts) = p;
+    *ret_part = g->last_part = p;
     return ERR_OK;
 }
 
