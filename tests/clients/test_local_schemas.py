@@ -8,7 +8,7 @@ import openai, pydantic, pytest
 import gateway
 from test_local_tasks import MODELS
 
-SCHEMAS = int(os.environ.get("WEIR_SCHEMAS") or 24)
+SCHEMAS = int(os.environ.get("WEIR_SCHEMAS") or 16)
 ASK = [{"role": "user", "content": "Make something up."}]
 
 

@@ -89,8 +89,8 @@ enum err engine_settle_tools(struct engine_parse *p)
 {
     struct engine_request *r = p->request;
     bool found = r->tool_chosen.ptr == NULL;
-    for (size_t i = 0; i < r->tool_count; i++)
-        found |= str_eq(r->tools[i].name, r->tool_chosen);
+    for (size_t i = 0; !found && i < r->tool_count; i++)
+        found = str_eq(r->tools[i].name, r->tool_chosen);
     if (!found)
         return engine_parse_fail(p, "tool_choice", "'tool_choice' names %.*s, which is no tool",
                                  STR_ARG(str_take(r->tool_chosen, 64)));

@@ -247,7 +247,9 @@ static void take_token(struct engine_seq *seq, llama_token token, const float *l
     seq->state = SEQ_ANSWER;
     seq->next = token;
     seq->generated++;
-    if (llama.llama_vocab_is_eog(e->model.vocab, token) && !r->ignore_eos) {
+    /* A grammar says itself where its texts end. */
+    bool goes_on = r->ignore_eos && !seq->use->grammar;
+    if (llama.llama_vocab_is_eog(e->model.vocab, token) && !goes_on) {
         add_rest(seq);
         finish(seq, STR("stop"));
         return;

@@ -189,7 +189,27 @@ static enum err scan_pair(struct scan *s, struct model_file_facts *facts)
     return type == TYPE_ARRAY ? skip_array(s) : skip(s, value_bytes[type], "a value");
 }
 
-/* Adds to *furthest the offset at which some tensor's data begins. */
+/* Bytes of so many elements of a type; 1 of a type that we do not know (llama.cpp will say), and of
+ * rows that are not made of whole blocks. */
+static uint64_t tensor_bytes(uint32_t type, uint64_t elements)
+{
+    /* ggml's types by number: elements of a block, its bytes. */
+    static const struct {
+        uint16_t elements, bytes;
+    } blocks[] = {
+        [0] = {1, 4},      [1] = {1, 2},      [2] = {32, 18},    [3] = {32, 20},
+        [6] = {32, 22},    [7] = {32, 24},    [8] = {32, 34},    [9] = {32, 36},
+        [10] = {256, 84},  [11] = {256, 110}, [12] = {256, 144}, [13] = {256, 176},
+        [14] = {256, 210}, [15] = {256, 292}, [24] = {1, 1},     [25] = {1, 2},
+        [26] = {1, 4},     [27] = {1, 8},     [28] = {1, 8},     [30] = {1, 2},
+    };
+    if (type >= sizeof blocks / sizeof *blocks || blocks[type].elements == 0 ||
+        elements % blocks[type].elements != 0)
+        return 1;
+    return elements / blocks[type].elements * blocks[type].bytes;
+}
+
+/* Raises *furthest to the offset behind the tensor's data. */
 static enum err scan_tensor(struct scan *s, uint64_t *furthest)
 {
     char name[MODEL_FILE_KEY_BYTES_MAX + 1];
@@ -217,7 +237,8 @@ static enum err scan_tensor(struct scan *s, uint64_t *furthest)
         return bad(s, ERR_CORRUPT,
                    "the file has %llu bytes, and tensor '%.60s' lies beyond: it is not whole",
                    (unsigned long long)s->source->size_bytes, name);
-    *furthest = offset > *furthest ? offset : *furthest;
+    uint64_t end = offset + tensor_bytes(type, elements);
+    *furthest = end > *furthest ? end : *furthest;
     return ERR_OK;
 }
 
@@ -263,9 +284,9 @@ static enum err scan_all(struct scan *s, struct model_file_facts *facts)
         return bad(s, ERR_CORRUPT, "its header has %llu bytes; at most %d are possible",
                    (unsigned long long)s->at, MODEL_FILE_HEADER_BYTES_MAX);
     uint64_t last = facts->data_offset + furthest;
-    if (last >= s->source->size_bytes)
+    if (last > s->source->size_bytes)
         return bad(s, ERR_CORRUPT,
-                   "it ends at byte %llu, but has a tensor at byte %llu: it is not whole",
+                   "it ends at byte %llu, but its tensors need %llu: it is not whole",
                    (unsigned long long)s->source->size_bytes, (unsigned long long)last);
     return ERR_OK;
 }
