@@ -114,7 +114,7 @@ static void watch_end(struct watch *w, const struct answer_options *options)
 
 static const struct dialect *choose(uint8_t byte)
 {
-    size_t count = 0;
+    size_t count = 1;
     while (dialect_table[count])
         count++;
     return dialect_table[byte % count];

@@ -22,7 +22,7 @@ static const struct str models[] = {
 
 static const struct dialect *choose(uint8_t byte)
 {
-    size_t count = 0;
+    size_t count = 1;
     while (dialect_table[count])
         count++;
     return dialect_table[byte % count];
