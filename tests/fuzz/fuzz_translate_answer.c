@@ -117,6 +117,7 @@ static const struct dialect *choose(uint8_t byte)
     size_t count = 1;
     while (dialect_table[count])
         count++;
+    ASSERT(count > 0);
     return dialect_table[byte % count];
 }
 
