@@ -407,7 +407,7 @@ static const char *check_required(const struct reading *reading)
     case MOCK_API_MESSAGES:
         if (!yyjson_is_uint(get(root, "max_tokens")))
             return "max_tokens: Field required";
-        /* fall through */
+        __attribute__((fallthrough));
     case MOCK_API_CHAT:
         if (yyjson_arr_size(get(root, "messages")) == 0)
             return "'messages' must be an array with at least one message";
