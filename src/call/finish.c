@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/assert.h"
+#include "call/away.h"
 #include "call/blob.h"
 #include "call/call_int.h"
 #include "net/work.h"
@@ -210,6 +211,15 @@ static struct str response_id(const struct call *c)
     return json_text_raw(&id);
 }
 
+/* To the log, or to the process that has it now. */
+static enum err append_somewhere(struct call *c, const struct log_record *record)
+{
+    struct gateway *g = c->gl->gateway;
+    enum err err = log_append(g->calls, record, &c->append);
+    struct away *away = err == ERR_CLOSED ? atomic_load(&g->away) : NULL;
+    return away ? away_append(away, record, &c->append) : err;
+}
+
 static void append_record(struct call *c)
 {
     struct gateway_loop *gl = c->gl;
@@ -239,8 +249,7 @@ static void append_record(struct call *c)
         .header_count = header_count - !headers[header_count - 1].value.len,
     };
     c->append = (struct log_append){.done = on_appended, .owner = gl, .lazy = true};
-    enum err err = gl->record.error != ERR_OK ? gl->record.error
-                                              : log_append(gl->gateway->calls, &record, &c->append);
+    enum err err = gl->record.error != ERR_OK ? gl->record.error : append_somewhere(c, &record);
     if (err != ERR_OK) {
         c->append.error = err;
         c->append.next = NULL;

@@ -400,3 +400,8 @@ struct targets *gateway_targets(struct gateway *g)
 {
     return g->targets;
 }
+
+void gateway_set_away(struct gateway *g, struct away *away)
+{
+    atomic_store(&g->away, away);
+}

@@ -47,6 +47,10 @@ MUST_CHECK enum err gateway_loop_new(struct gateway *g, struct loop *loop, unsig
                                      struct buf *detail, struct gateway_loop **ret_loop);
 /* When the loop runs no call any more. */
 void gateway_loop_free(struct gateway_loop *gl);
+struct away;
+/* Calls' records go there when the log takes no more (log_retire). NULL: nowhere. Any thread; what
+ * was set lives until gateway_free. */
+void gateway_set_away(struct gateway *g, struct away *away);
 /* Put another configuration in force. Any thread; the loops take it over one after another. */
 void gateway_reload(struct gateway *g, struct config *config);
 

@@ -10,6 +10,7 @@ enum { GATEWAY_LOOPS_MAX = 256 };
 struct gateway {
     struct log *log;
     struct log_part *calls;
+    struct away *_Atomic away; /* where records go when the log is another process's */
     struct str data_dir;
     struct limiters *limiters;
     struct caches *caches;

@@ -14,18 +14,28 @@
 #include "cli/commands.h"
 #include "cli/say.h"
 #include "cli/serve_kafka.h"
+#include "cli/upgrade.h"
 #include "config/config.h"
 #include "log/log.h"
 #include "model/local/local.h"
 #include "net/http_server.h"
+#include "net/listen.h"
 #include "net/loop.h"
+#include "os/channel.h"
 #include "os/clock.h"
 #include "os/process.h"
 #include "os/thread.h"
 #include "state/keys.h"
 #include "view/view.h"
 
-enum { LOOPS_MAX = 64 };
+enum {
+    LOOPS_MAX = 64,
+    HAND_OVER_GRACE_MS = 1000, /* for clients that may be sending on a kept connection */
+    TAKE_OVER_TRIES = 300,     /* of the log's lock, which children of the old process may hold */
+    TAKE_OVER_POLL_US = 10000,
+    WATCH_US = 50000,
+    PREDECESSOR_MS = 15000, /* beyond its drain */
+};
 
 struct serve {
     struct config_options config_options;
@@ -46,6 +56,10 @@ struct serve {
     struct gateway_loop *halves[LOOPS_MAX];
     struct os_thread threads[LOOPS_MAX];
     unsigned threads_running;
+    struct away *away;       /* for records after a successor has the log */
+    struct upgrade *upgrade; /* there is one */
+    int channel;             /* to the process before; -1: none */
+    struct away_receiver *predecessor;
 };
 
 /* ---- Configuration ---- */
@@ -84,6 +98,11 @@ static enum err open_log(struct serve *s)
         .report = on_log_report,
     };
     enum err err = log_open(&options, &detail, &s->log);
+    for (int i = 0; err == ERR_IN_USE && s->channel >= 0 && i < TAKE_OVER_TRIES; i++) {
+        os_sleep_us(TAKE_OVER_POLL_US);
+        buf_reset(&detail);
+        err = log_open(&options, &detail, &s->log);
+    }
     if (err != ERR_OK)
         say("error", "event=log_open dir=\"%s\" error=\"%.*s\"", buf_cstr(&dir),
             STR_ARG(detail.len ? buf_str(&detail) : str_from_c(err_text(err))));
@@ -326,19 +345,43 @@ static void block_signals(sigset_t *ret_set)
     sigaddset(ret_set, SIGTERM);
     sigaddset(ret_set, SIGINT);
     sigaddset(ret_set, SIGHUP);
+    sigaddset(ret_set, SIGUSR2);
     sigprocmask(SIG_BLOCK, ret_set, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
-static void wait_for_stop(struct serve *s, const sigset_t *signals)
+/* True when there is nothing left to serve here. */
+static bool upgrade(struct serve *s, enum err *ret_err)
 {
+    if (s->predecessor && !away_receiver_done(s->predecessor)) {
+        say("warn", "event=upgrade step=refused note=\"the process before still finishes its "
+                    "streams\"");
+        return false;
+    }
+    if (!s->away)
+        s->away = away_new();
+    gateway_set_away(s->gateway, s->away);
+    enum upgrade_end end = upgrade_start(s->log, gateway_calls(s->gateway), s->away, &s->upgrade);
+    if (end == UPGRADE_REFUSED)
+        say("error", "event=upgrade step=refused note=\"this process serves on\"");
+    if (end == UPGRADE_LOST) {
+        say("error", "event=upgrade step=lost note=\"neither the log nor a successor is there\"");
+        *ret_err = ERR_CLOSED;
+    }
+    return end != UPGRADE_REFUSED;
+}
+
+static enum err wait_for_stop(struct serve *s, const sigset_t *signals)
+{
+    enum err err = ERR_OK;
     for (;;) {
         int number = 0;
         if (sigwait(signals, &number) != 0)
             continue;
-        if (number != SIGHUP)
-            return;
-        reload(s);
+        if (number == SIGHUP)
+            reload(s);
+        else if (number != SIGUSR2 || upgrade(s, &err))
+            return err;
     }
 }
 
@@ -357,20 +400,48 @@ static void on_drained(void *arg)
     os_mutex_unlock(&d->lock);
 }
 
+static void wait_drained(struct serve *s, struct drained *d)
+{
+    os_mutex_lock(&d->lock);
+    while (!d->done) {
+        (void)os_cond_wait_for(&d->cond, &d->lock, WATCH_US);
+        if (!s->upgrade)
+            continue;
+        os_mutex_unlock(&d->lock);
+        upgrade_watch(s->upgrade);
+        os_mutex_lock(&d->lock);
+    }
+    os_mutex_unlock(&d->lock);
+}
+
+/* The process before gives us the records of its last streams; the log waits for them. */
+static void wait_for_predecessor(struct serve *s)
+{
+    uint64_t end_us = os_now_us() + ((uint64_t)s->config->listen.drain_ms + PREDECESSOR_MS) * 1000;
+    while (s->predecessor && !away_receiver_done(s->predecessor) && os_now_us() < end_us)
+        os_sleep_us(WATCH_US);
+}
+
 static void drain(struct serve *s)
 {
     struct drained d = {.done = false};
+    uint64_t drain_ms = (uint64_t)s->config->listen.drain_ms;
     os_mutex_init(&d.lock);
     os_cond_init(&d.cond);
-    api_set_draining(s->api);
-    say("info", "event=drain deadline_ms=%lld", (long long)s->config->listen.drain_ms);
+    say("info", "event=drain deadline_ms=%llu", (unsigned long long)drain_ms);
     if (s->kafka)
         kafka_server_drain(s->kafka);
-    http_server_drain(s->server, (uint64_t)s->config->listen.drain_ms, on_drained, &d);
-    os_mutex_lock(&d.lock);
-    while (!d.done)
-        os_cond_wait(&d.cond, &d.lock);
-    os_mutex_unlock(&d.lock);
+    if (s->upgrade) {
+        http_server_hand_over(s->server, HAND_OVER_GRACE_MS, drain_ms, on_drained, &d);
+    } else {
+        api_set_draining(s->api);
+        listen_forget();
+        http_server_drain(s->server, drain_ms, on_drained, &d);
+    }
+    wait_drained(s, &d);
+    if (s->upgrade)
+        upgrade_finish(s->upgrade);
+    wait_for_predecessor(s);
     os_cond_release(&d.cond);
     os_mutex_release(&d.lock);
 }
@@ -413,6 +484,8 @@ static void stop(struct serve *s)
     local_models_free(s->local);
     for (unsigned i = 0; i < s->loop_count; i++)
         loop_free(s->loops[i]);
+    away_receiver_stop(s->predecessor);
+    away_free(s->away);
     tls_context_unref(s->tls);
     key_fold_free(s->fold);
     if (s->log)
@@ -420,11 +493,45 @@ static void stop(struct serve *s)
     config_put(s->config);
 }
 
+/* What can fail without the log fails before the process before lets go of it. */
+static enum err prepare_to_succeed(struct serve *s)
+{
+    struct buf detail BUF_AUTO;
+    struct tls_context *tls = NULL;
+    buf_init(&detail, 4096);
+    if (s->config->listen.tls.enabled && make_tls(s->config, &detail, &tls) != ERR_OK) {
+        say("error", "event=start error=\"%.*s\"", STR_ARG(buf_str(&detail)));
+        return ERR_CONFIG;
+    }
+    tls_context_unref(tls);
+    return upgrade_wait_for_log(s->channel);
+}
+
+/* Serving: the process before may go, when it has given us what it finishes. If it has gone
+ * already, there is nothing to give. */
+static void succeed(struct serve *s)
+{
+    enum err err = upgrade_say_ready(s->channel);
+    if (err == ERR_OK)
+        err = away_receiver_start(gateway_calls(s->gateway), s->channel, &s->predecessor);
+    if (err != ERR_OK)
+        say("warn", "event=upgrade step=succeed error=\"%s\"", err_text(err));
+}
+
+static void notify(void)
+{
+    char state[64];
+    (void)snprintf(state, sizeof state, "MAINPID=%d\nREADY=1\n", (int)getpid());
+    os_notify(state);
+}
+
 static enum err start(struct serve *s)
 {
     struct buf detail BUF_AUTO;
     buf_init(&detail, 4096);
     TRY(load_config(s, &s->config));
+    if (s->channel >= 0)
+        TRY(prepare_to_succeed(s));
     TRY(open_log(s));
     enum err err = open_keys(s);
     if (err == ERR_OK)
@@ -465,7 +572,10 @@ static int serve(struct serve *s)
     enum err err = start(s);
     if (err == ERR_OK) {
         say_ready(s);
-        wait_for_stop(s, &signals);
+        notify();
+        if (s->channel >= 0)
+            succeed(s);
+        err = wait_for_stop(s, &signals);
         drain(s);
     }
     stop(s);
@@ -505,6 +615,10 @@ static int run(int argc, char **argv)
             (struct config_options){.path = config, .http = listen, .kafka = kafka, .data = data};
         s->ca_file = ca_file.ptr;
         s->loop_count = os_cpu_count() < LOOPS_MAX ? os_cpu_count() : LOOPS_MAX;
+        upgrade_init();
+        s->channel = upgrade_inherited();
+        if (listen_inherited_count() > s->loop_count)
+            s->loop_count = (unsigned)listen_inherited_count();
         os_open_files_raise();
         code = serve(s);
     }
@@ -524,7 +638,8 @@ const struct cli_command cli_serve = {
         "key "
         "and shows it once.\n"
         "Signals: TERM and INT drain and stop; HUP reads configuration, keys and certificates "
-        "again.\n"
+        "again;\n"
+        "USR2 starts the program again (a new one, if its file was replaced), which takes over.\n"
         "Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 data folder damaged or in "
         "use.",
     .run = run,

@@ -9,6 +9,8 @@
 enum {
     FORMAT_FILE_MAX_BYTES = 4096,
     REPORT_MAX_BYTES = OS_PATH_MAX + 1024,
+    RETIRED_MARKER_MAX_BYTES = 64 << 20,
+    RETIRE_POLL_US = 100,
     SLACK_BYTES = 64 << 10, /* for files that are there twice while they are replaced */
 };
 
@@ -320,8 +322,90 @@ static void fence_all(struct log *log)
         }
 }
 
+static void unfence_all(struct log *log)
+{
+    for (size_t t = 0; t < log->topic_count; t++)
+        for (uint32_t p = 0; p < log_topic_partitions(log->topics[t]); p++) {
+            struct log_part *part = log_topic_part(log->topics[t], p);
+            os_mutex_lock(&part->stage_lock);
+            if (part->fenced == ERR_CLOSED)
+                part->fenced = ERR_OK;
+            os_mutex_unlock(&part->stage_lock);
+        }
+}
+
+static enum err wake_up(struct log *log)
+{
+    mem_free(log->syncers);
+    log->syncers = NULL;
+    atomic_store(&log->stopping, false);
+    TRY(start_threads(log));
+    unfence_all(log);
+    atomic_store(&log->retired, false);
+    return ERR_OK;
+}
+
+static enum err read_marker(struct log *log, struct buf *text)
+{
+    char *path = join(log->dir, "clean");
+    buf_init(text, RETIRED_MARKER_MAX_BYTES);
+    enum err error = os_fs_read_file(log->fs, path, text);
+    mem_free(path);
+    return error;
+}
+
+enum err log_retire(struct log *log)
+{
+    fence_all(log);
+    atomic_store(&log->retired, true);
+    stop_threads(log);
+    /* Some thread may be inside log_commit still: what it writes is pending until it is done. */
+    while (log_run_commit(log) || log_run_sync(log) || atomic_load(&log->pending_bytes))
+        os_sleep_us(atomic_load(&log->pending_bytes) ? RETIRE_POLL_US : 0);
+    if (atomic_load(&log->failed))
+        return ERR_CLOSED;
+    enum err error = log_marks_write(log);
+    if (error == ERR_OK)
+        error = read_marker(log, &log->retired_at);
+    if (error != ERR_OK) {
+        buf_release(&log->retired_at);
+        return take_marks(log) == ERR_OK && wake_up(log) == ERR_OK ? error : ERR_CLOSED;
+    }
+    os_file_close(log->lock_file);
+    log->lock_file = NULL;
+    return ERR_OK;
+}
+
+enum err log_resume(struct log *log)
+{
+    BUF_AUTO struct buf now = {.max = 1};
+    BUF_AUTO struct buf detail = {.max = 1024};
+    ASSERT(atomic_load(&log->retired) && !log->lock_file);
+    TRY(lock_folder(log, &detail));
+    enum err error = read_marker(log, &now);
+    /* It goes before anything is changed, and a clean stop writes what was changed into it. */
+    if (error != ERR_OK || !str_eq(buf_str(&now), buf_str(&log->retired_at)))
+        error = ERR_OUT_OF_RANGE;
+    if (error == ERR_OK)
+        error = take_marks(log);
+    log_marks_forget(log);
+    if (error == ERR_OK)
+        error = wake_up(log);
+    buf_release(&log->retired_at);
+    if (error == ERR_OK)
+        return ERR_OK;
+    os_file_close(log->lock_file);
+    log->lock_file = NULL;
+    return error;
+}
+
 void log_close(struct log *log)
 {
+    if (atomic_load(&log->retired)) {
+        buf_release(&log->retired_at);
+        log_free(log);
+        return;
+    }
     fence_all(log);
     stop_threads(log);
     while (log_run_commit(log) || log_run_sync(log))

@@ -98,6 +98,15 @@ MUST_CHECK enum err log_open(const struct log_options *options, struct buf *deta
  * appends must have ended. */
 void log_close(struct log *log);
 
+/* Let another process have the folder, as after a clean stop: what was accepted is written and
+ * synced and its done() has run; from then on appends are ERR_CLOSED, the quota is the other's, and
+ * reading goes on over what was there. Other threads may be using the log. ERR_CLOSED: a sync had
+ * failed; other errors: the marker could not be written, and the log is resumed. */
+MUST_CHECK enum err log_retire(struct log *log);
+/* Take the folder back, if nobody has changed it since: ERR_IN_USE: somebody has it;
+ * ERR_OUT_OF_RANGE: somebody has had it. Then only log_close is left to do with this log. */
+MUST_CHECK enum err log_resume(struct log *log);
+
 /* Topics -------------------------------------------------------------------------------------- */
 
 enum log_durability {

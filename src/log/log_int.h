@@ -393,6 +393,8 @@ struct log {
     struct os_file *lock_file;
     atomic_bool failed; /* a sync failed: nothing is acknowledged any more */
     atomic_bool stopping;
+    atomic_bool retired;   /* another process may have the folder */
+    struct buf retired_at; /* the marker that was left to it */
 
     struct os_mutex admin_lock;
     struct os_mutex topics_lock;

@@ -208,10 +208,13 @@ enum err log_quota_reserve(struct log *log, uint64_t bytes)
 {
     if (log->options.read_only)
         return ERR_ACCESS;
+    if (atomic_load(&log->retired))
+        return ERR_OK; /* whoever has the folder counts */
     return log_quota_make(log, bytes, NULL);
 }
 
 void log_quota_release(struct log *log, uint64_t bytes)
 {
-    log_quota_return(log, bytes);
+    if (!atomic_load(&log->retired))
+        log_quota_return(log, bytes);
 }

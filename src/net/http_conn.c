@@ -149,7 +149,10 @@ static void exchange_finish(struct http_conn *c)
     c->ex = NULL;
     counter_add(&c->half->counters.exchanges, (uint64_t)-1);
     exchange_give(c->half, ex);
-    bool close = aborted || c->eof || (c->keep_alive ? c->half->draining : whole);
+    /* Where another process serves on, a promise to keep the connection is kept: its client may
+     * be sending. */
+    bool drain = c->half->draining && c->half->grace_ms == 0;
+    bool close = aborted || c->eof || (c->keep_alive ? drain : whole);
     if (c->stream.closing)
         conn_free_if_over(c);
     else if (close)
@@ -159,7 +162,8 @@ static void exchange_finish(struct http_conn *c)
     else if (c->stash.len > 0)
         http_conn_advance_later(c);
     else
-        loop_timer_start(c->half->loop, &c->timer, c->half->limits.idle_timeout_ms);
+        loop_timer_start(c->half->loop, &c->timer,
+                         c->half->grace_ms ? c->half->grace_ms : c->half->limits.idle_timeout_ms);
 }
 
 /* The client is not there any more. */

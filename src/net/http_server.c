@@ -15,6 +15,7 @@ struct http_server {
     uint16_t port;
     atomic_bool draining;
     uint64_t drain_ms;
+    uint64_t grace_ms; /* idle connections are kept so long; 0: they go at once */
     void (*on_drained)(void *arg);
     void *drained_arg;
     struct loop_task drained;
@@ -220,6 +221,25 @@ static void break_all(struct server_half *half)
     }
 }
 
+/* Connections without a request: they go, now or after their grace. */
+static void end_idle(struct server_half *half)
+{
+    struct http_conn *next;
+    for (struct http_conn *c = half->conns; c; c = next) {
+        next = c->next;
+        if (c->ex || c->lingering)
+            continue;
+        if (half->grace_ms)
+            loop_timer_start(half->loop, &c->timer, half->grace_ms);
+        else
+            http_conn_break(c);
+    }
+    if (half->conn_count == 0)
+        half_drained(half);
+    else
+        loop_timer_start(half->loop, &half->drain_timer, half->server->drain_ms);
+}
+
 static void on_drain_timer(void *arg)
 {
     struct server_half *half = arg;
@@ -237,23 +257,22 @@ static void drain_half(void *arg)
     struct server_half *half = arg;
     stop_listening(half);
     half->draining = true;
-    struct http_conn *next;
-    for (struct http_conn *c = half->conns; c; c = next) {
-        next = c->next;
-        if (!c->ex && !c->lingering)
-            http_conn_break(c);
-    }
-    if (half->conn_count == 0)
-        half_drained(half);
-    else
-        loop_timer_start(half->loop, &half->drain_timer, half->server->drain_ms);
+    half->grace_ms = half->server->grace_ms;
+    end_idle(half);
 }
 
 void http_server_drain(struct http_server *server, uint64_t deadline_ms,
                        void (*on_drained)(void *arg), void *arg)
 {
+    http_server_hand_over(server, 0, deadline_ms, on_drained, arg);
+}
+
+void http_server_hand_over(struct http_server *server, uint64_t grace_ms, uint64_t deadline_ms,
+                           void (*on_drained)(void *arg), void *arg)
+{
     if (atomic_exchange(&server->draining, true))
         return;
+    server->grace_ms = grace_ms;
     server->drain_ms = deadline_ms;
     server->on_drained = on_drained;
     server->drained_arg = arg;

@@ -94,6 +94,11 @@ void http_server_set_tls(struct http_server *server, struct tls_context *tls);
  * called once, on the first loop's thread. Any thread; once. */
 void http_server_drain(struct http_server *server, uint64_t deadline_ms,
                        void (*on_drained)(void *arg), void *arg);
+/* The same for a server whose sockets another process listens on too: idle connections are kept for
+ * grace_ms, because their clients may be sending; what they ask is answered, with `Connection:
+ * close`. */
+void http_server_hand_over(struct http_server *server, uint64_t grace_ms, uint64_t deadline_ms,
+                           void (*on_drained)(void *arg), void *arg);
 bool http_server_draining(const struct http_server *server);
 /* Close what is left and free everything. Only while the loops do not run (they must exist still).
  * NULL is fine. */

@@ -100,7 +100,8 @@ struct server_half {
     struct loop_task attach, swap_tls, drain;
     struct tls_context *_Atomic new_tls;
     struct loop_timer drain_timer;
-    bool drain_broke; /* the deadline has passed */
+    uint64_t grace_ms; /* draining: what was promised to be kept is kept idle so long */
+    bool drain_broke;  /* the deadline has passed */
 };
 
 /* One writer a counter, so no locked instruction is needed. */
