@@ -33,8 +33,7 @@ enum {
         512 << 20, /* frames of one loop together; above, the connection that grows is closed */
     KAFKA_PIPELINE_MAX =
         16, /* produce requests of a connection that wait for the log; then reading stops */
-    KAFKA_CONNECTIONS_MAX = 10000,      /* of one loop; the rest waits in the kernel's backlog */
-    KAFKA_FETCH_PARTITIONS_MAX = 10000, /* of one fetch; further ones are answered empty */
+    KAFKA_CONNECTIONS_MAX = 10000, /* of one loop; the rest waits in the kernel's backlog */
     KAFKA_FETCH_WAIT_MAX_MS = 60000,
     KAFKA_IDLE_MS = 600000, /* a connection that says nothing, as Kafka's connections.max.idle.ms */
     KAFKA_BLOCKED_MS = 60000, /* a reader that takes nothing while output waits */
