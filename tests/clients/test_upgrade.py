@@ -41,6 +41,7 @@ class Family:
         return state not in "ZX"
 
     def end(self):
+        self.pids += [pid for pid in map(int, re.findall(r"step=started .*pid=(\d+)", self.said())) if pid not in self.pids]
         for who in range(len(self.pids)):
             if self.alive(who):
                 self.signal(signal.SIGTERM, who)
