@@ -1,5 +1,7 @@
 /* The group coordinator without connections: rebalances, static members, time, offsets. The clock
  * is the test's. */
+#include <stdatomic.h>
+
 #include "tests/unit/log/log_test.h"
 
 #include "base/mem.h"
@@ -11,7 +13,7 @@
 
 enum { MEMBERS = 6 };
 
-static int64_t now_us = 1000000;
+static atomic_int_fast64_t now_us = 1000000; /* the log's threads ask too */
 
 static uint64_t sim_now(void *arg)
 {

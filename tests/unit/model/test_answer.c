@@ -201,7 +201,7 @@ static void events_of_calls_are_json(void **state)
         BUF_AUTO struct buf content;
         buf_init(&out, 10000);
         buf_init(&content, 1000);
-        write_all(true, form, &out);
+        write_all(true, (enum answer_form)form, &out);
         /* two roles, a text, reasoning, a call in three events, two ends; or a text, two ends */
         assert_int_equal(check_events(buf_str(&out), &content, &total),
                          form == ANSWER_CHAT ? 9 : 3);
