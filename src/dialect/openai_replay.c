@@ -57,6 +57,8 @@ static void chunk_begin(struct replay *p)
 static void append_on_one_line(struct buf *out, struct str json)
 {
     size_t from = 0;
+    if (!json.len)
+        return;
     for (size_t i = 0; i < json.len; i++) {
         if (json.ptr[i] != '\n' && json.ptr[i] != '\r')
             continue;
