@@ -132,8 +132,10 @@ enum err os_tree_usage(uint32_t pid, struct os_tree_usage *ret_usage)
             continue;
         usage.processes++;
         ticks += processes[i].ticks;
-        usage.rss_bytes += processes[i].rss_pages * page_bytes;
-        usage.rss_peak_bytes += read_rss_peak(processes[i].pid);
+        uint64_t rss = processes[i].rss_pages * page_bytes;
+        uint64_t peak = read_rss_peak(processes[i].pid);
+        usage.rss_bytes += rss;
+        usage.rss_peak_bytes += peak > rss ? peak : rss; /* the kernel's counters lag a little */
     }
     mem_free(processes);
     if (usage.processes == 0)
