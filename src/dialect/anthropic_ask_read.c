@@ -262,32 +262,16 @@ static void read_message(struct ask_reading *x, const struct json_value *value, 
         message->parts = parts.first;
 }
 
-static void read_messages(struct ask_reading *x, const struct json_value *messages)
-{
-    struct json_reader r;
-    uint32_t at = 0;
-    if (messages->kind != JSON_ARRAY) {
-        ask_wrong(x, ERR_INVALID, "messages", "'messages' must be a list, but it is %s.",
-                  json_kind_text(messages->kind));
-        return;
-    }
-    json_reader_init(&r, messages->raw, JSON_DEPTH_MAX);
-    (void)json_enter(&r, JSON_ARRAY);
-    while (json_next_element(&r) && x->error == ERR_OK) {
-        struct json_value message = json_take(&r);
-        read_message(x, &message, at++);
-    }
-}
-
 /* ---- Tools ---- */
 
-static void read_tool(struct ask_reading *x, const struct json_value *value)
+static void read_tool(struct ask_reading *x, const struct json_value *value, uint32_t at)
 {
     enum { T_TYPE, T_NAME, T_DESCRIPTION, T_SCHEMA, T_STRICT, T_CACHE, T_COUNT };
     static const struct str names[T_COUNT] = {STR_INIT("type"),        STR_INIT("name"),
                                               STR_INIT("description"), STR_INIT("input_schema"),
                                               STR_INIT("strict"),      STR_INIT("cache_control")};
     struct json_value t[T_COUNT];
+    (void)at;
     fields_of(value, FIELDS(names), t);
     bool custom = t[T_TYPE].kind == JSON_NONE || json_eq(&t[T_TYPE], STR("custom"));
     struct ask_tool *tool = ask_tool_add(x, custom ? ASK_TOOL_FUNCTION : ASK_TOOL_OTHER);
@@ -302,19 +286,6 @@ static void read_tool(struct ask_reading *x, const struct json_value *value)
     tool->description = ask_text(&t[T_DESCRIPTION]);
     tool->schema = ask_object(x, &t[T_SCHEMA], "tools.input_schema");
     tool->strict = ask_bool(x, &t[T_STRICT], "tools.strict");
-}
-
-static void read_tools(struct ask_reading *x, const struct json_value *tools)
-{
-    struct json_reader r;
-    if (tools->kind != JSON_ARRAY)
-        return;
-    json_reader_init(&r, tools->raw, JSON_DEPTH_MAX);
-    (void)json_enter(&r, JSON_ARRAY);
-    while (json_next_element(&r) && x->error == ERR_OK) {
-        struct json_value tool = json_take(&r);
-        read_tool(x, &tool);
-    }
 }
 
 static void read_choice(struct ask_reading *x, const struct json_value *choice)
@@ -478,8 +449,8 @@ enum err anthropic_ask_read(struct str body, unsigned max_depth, struct arena *a
                   json_kind_text(q[Q_MODEL].kind));
     ask->model = json_text(&q[Q_MODEL], a);
     read_system(&x, &q[Q_SYSTEM]);
-    read_messages(&x, &q[Q_MESSAGES]);
-    read_tools(&x, &q[Q_TOOLS]);
+    ask_messages(&x, &q[Q_MESSAGES], read_message);
+    ask_each(&x, &q[Q_TOOLS], read_tool);
     read_choice(&x, &q[Q_CHOICE]);
     ask->max_tokens = ask_count(&x, &q[Q_MAX_TOKENS], 0, "max_tokens");
     ask->temperature = ask_number(&x, &q[Q_TEMPERATURE], "temperature");

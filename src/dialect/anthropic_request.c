@@ -99,14 +99,8 @@ enum err anthropic_read_request(struct str body, unsigned max_depth, struct aren
                                 struct chat_request *ret_request,
                                 struct openai_problem *ret_problem)
 {
-    struct request_reading x = {.request = {.body = body, .n = 1}};
-    struct json_value key;
-    json_reader_init(&x.r, body, max_depth);
-    enum json_kind kind = json_peek(&x.r);
-    if (json_enter(&x.r, JSON_OBJECT))
-        while (json_next_member(&x.r, &key))
-            read_member(&x, &key, a);
-    TRY(chat_reading_finish(&x, kind, a, ret_problem));
+    struct request_reading x;
+    TRY(chat_reading_run(&x, body, max_depth, a, read_member, ret_problem));
     x.request.usage_asked = x.request.stream;
     *ret_request = x.request;
     return ERR_OK;

@@ -209,6 +209,32 @@ struct str ask_string(struct ask_reading *x, const struct json_value *value, con
     return STR("");
 }
 
+void ask_each(struct ask_reading *x, const struct json_value *list,
+              void (*take)(struct ask_reading *x, const struct json_value *element, uint32_t at))
+{
+    struct json_reader r;
+    uint32_t at = 0;
+    if (list->kind != JSON_ARRAY)
+        return;
+    json_reader_init(&r, list->raw, JSON_DEPTH_MAX);
+    (void)json_enter(&r, JSON_ARRAY);
+    while (json_next_element(&r) && x->error == ERR_OK) {
+        struct json_value element = json_take(&r);
+        take(x, &element, at++);
+    }
+}
+
+void ask_messages(struct ask_reading *x, const struct json_value *messages,
+                  void (*take)(struct ask_reading *x, const struct json_value *message,
+                               uint32_t at))
+{
+    if (messages->kind == JSON_ARRAY)
+        ask_each(x, messages, take);
+    else
+        ask_wrong(x, ERR_INVALID, "messages", "'messages' must be a list, but it is %s.",
+                  json_kind_text(messages->kind));
+}
+
 static void add_stop(struct ask_reading *x, const struct json_value *value, const char *param)
 {
     struct ask *ask = x->ask;

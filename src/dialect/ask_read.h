@@ -58,6 +58,14 @@ struct json_value ask_object(struct ask_reading *x, const struct json_value *val
 struct str ask_string(struct ask_reading *x, const struct json_value *value, const char *param);
 /* stop, stop_sequences: a string or an array of strings. */
 void ask_stops(struct ask_reading *x, const struct json_value *value, const char *param);
+/* A list's elements one after another, with their places, until something is wrong; nothing where
+ * it is no list. */
+void ask_each(struct ask_reading *x, const struct json_value *list,
+              void (*take)(struct ask_reading *x, const struct json_value *element, uint32_t at));
+/* `messages`, which must be a list. */
+void ask_messages(struct ask_reading *x, const struct json_value *messages,
+                  void (*take)(struct ask_reading *x, const struct json_value *message,
+                               uint32_t at));
 /* Say what is wrong with a body that fields_read refused. */
 void ask_body_wrong(struct ask_reading *x, struct str body, unsigned max_depth);
 

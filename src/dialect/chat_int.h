@@ -24,17 +24,20 @@ struct request_reading {
     size_t model_at[2]; /* where the first two stand: byte offsets */
 };
 
+/* Read a body's members one after another; take has the value of `key` at hand, and may leave it
+ * there. Sets all of *x, `model` and prompt_tokens too. ERR_INVALID: not JSON, no object, or not
+ * one model. */
+MUST_CHECK enum err chat_reading_run(struct request_reading *x, struct str body, unsigned max_depth,
+                                     struct arena *a,
+                                     void (*take)(struct request_reading *x,
+                                                  const struct json_value *key, struct arena *a),
+                                     struct openai_problem *ret_problem);
 /* A text's bytes, or those of JSON. */
 void chat_count_value(struct prompt_size *size, const struct json_value *value);
 /* The value of `model`, at hand. */
 void chat_reading_model(struct request_reading *x);
 /* A count of tokens or choices at hand: what is no whole positive number is 0. */
 int64_t chat_reading_limit(struct request_reading *x);
-/* All is read: is it valid, an object, and has it one model? kind: the body's. Sets model and
- * prompt_tokens. */
-MUST_CHECK enum err chat_reading_finish(struct request_reading *x, enum json_kind kind,
-                                        struct arena *a, struct openai_problem *ret_problem);
-
 /* ---- Streams ---- */
 
 /* A usage object above this is normalised but not kept as it came. */

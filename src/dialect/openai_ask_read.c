@@ -308,26 +308,9 @@ static void read_message(struct ask_reading *x, const struct json_value *value, 
     message->parts = parts.first;
 }
 
-static void read_messages(struct ask_reading *x, const struct json_value *messages)
-{
-    struct json_reader r;
-    uint32_t at = 0;
-    if (messages->kind != JSON_ARRAY) {
-        ask_wrong(x, ERR_INVALID, "messages", "'messages' must be a list, but it is %s.",
-                  json_kind_text(messages->kind));
-        return;
-    }
-    json_reader_init(&r, messages->raw, JSON_DEPTH_MAX);
-    (void)json_enter(&r, JSON_ARRAY);
-    while (json_next_element(&r) && x->error == ERR_OK) {
-        struct json_value message = json_take(&r);
-        read_message(x, &message, at++);
-    }
-}
-
 /* ---- Tools ---- */
 
-static void read_tool(struct ask_reading *x, const struct json_value *value)
+static void read_tool(struct ask_reading *x, const struct json_value *value, uint32_t at)
 {
     enum { T_TYPE, T_FUNCTION, T_CACHE, T_COUNT };
     static const struct str names[T_COUNT] = {STR_INIT("type"), STR_INIT("function"),
@@ -337,6 +320,7 @@ static void read_tool(struct ask_reading *x, const struct json_value *value)
                                                        STR_INIT("parameters"), STR_INIT("strict"),
                                                        STR_INIT("cache_control")};
     struct json_value t[T_COUNT], f[F_COUNT];
+    (void)at;
     fields_of(value, FIELDS(names), t);
     bool function = t[T_FUNCTION].kind == JSON_OBJECT;
     struct ask_tool *tool = ask_tool_add(x, function ? ASK_TOOL_FUNCTION : ASK_TOOL_OTHER);
@@ -352,19 +336,6 @@ static void read_tool(struct ask_reading *x, const struct json_value *value)
     tool->schema = ask_object(x, &f[F_PARAMETERS], "tools.function.parameters");
     tool->strict = ask_bool(x, &f[F_STRICT], "tools.function.strict");
     tool->cache = t[T_CACHE].kind == JSON_OBJECT ? t[T_CACHE] : f[F_CACHE];
-}
-
-static void read_tools(struct ask_reading *x, const struct json_value *tools)
-{
-    struct json_reader r;
-    if (tools->kind != JSON_ARRAY)
-        return;
-    json_reader_init(&r, tools->raw, JSON_DEPTH_MAX);
-    (void)json_enter(&r, JSON_ARRAY);
-    while (json_next_element(&r) && x->error == ERR_OK) {
-        struct json_value tool = json_take(&r);
-        read_tool(x, &tool);
-    }
 }
 
 static struct str choice_name(struct ask_reading *x, const struct json_value *choice)
@@ -631,8 +602,8 @@ enum err openai_ask_read(struct str body, unsigned max_depth, struct arena *a, s
         ask_wrong(&x, ERR_INVALID, "model", "'model' must be a string, but it is %s.",
                   json_kind_text(q[Q_MODEL].kind));
     ask->model = json_text(&q[Q_MODEL], a);
-    read_messages(&x, &q[Q_MESSAGES]);
-    read_tools(&x, &q[Q_TOOLS]);
+    ask_messages(&x, &q[Q_MESSAGES], read_message);
+    ask_each(&x, &q[Q_TOOLS], read_tool);
     read_choice(&x, &q[Q_CHOICE]);
     ask->parallel_tools = ask_bool(&x, &q[Q_PARALLEL], "parallel_tool_calls");
     read_format(&x, &q[Q_FORMAT]);

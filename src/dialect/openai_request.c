@@ -206,9 +206,19 @@ static enum err check_model(const struct request_reading *x, struct openai_probl
     return ERR_INVALID;
 }
 
-enum err chat_reading_finish(struct request_reading *x, enum json_kind kind, struct arena *a,
-                             struct openai_problem *ret_problem)
+enum err chat_reading_run(struct request_reading *x, struct str body, unsigned max_depth,
+                          struct arena *a,
+                          void (*take)(struct request_reading *x, const struct json_value *key,
+                                       struct arena *a),
+                          struct openai_problem *ret_problem)
 {
+    struct json_value key;
+    *x = (struct request_reading){.request = {.body = body, .n = 1}};
+    json_reader_init(&x->r, body, max_depth);
+    enum json_kind kind = json_peek(&x->r);
+    if (json_enter(&x->r, JSON_OBJECT))
+        while (json_next_member(&x->r, &key))
+            take(x, &key, a);
     if (!json_finish(&x->r))
         return refuse_text(&x->r, ret_problem);
     if (kind != JSON_OBJECT)
@@ -223,14 +233,8 @@ enum err openai_chat_read_request(struct str body, unsigned max_depth, struct ar
                                   struct chat_request *ret_request,
                                   struct openai_problem *ret_problem)
 {
-    struct request_reading x = {.request = {.body = body, .n = 1}};
-    struct json_value key;
-    json_reader_init(&x.r, body, max_depth);
-    enum json_kind kind = json_peek(&x.r);
-    if (json_enter(&x.r, JSON_OBJECT))
-        while (json_next_member(&x.r, &key))
-            read_member(&x, &key, a);
-    TRY(chat_reading_finish(&x, kind, a, ret_problem));
+    struct request_reading x;
+    TRY(chat_reading_run(&x, body, max_depth, a, read_member, ret_problem));
     x.request.usage_asked = x.request.stream && x.request.include_usage.kind == JSON_TRUE;
     *ret_request = x.request;
     return ERR_OK;
