@@ -8,28 +8,14 @@
 #include "base/mem.h"
 #include "codec/base64.h"
 #include "kafka/kafka_int.h"
+#include "net/address.h"
 #include "net/listen.h"
 #include "net/work.h"
 
 /* ---- Accepting ---- */
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
-static bool is_loopback(const union address *a)
-{
-    if (a->any.sa_family == AF_INET)
-        return ntohl(a->v4.sin_addr.s_addr) >> 24 == 127;
-    const struct in6_addr *v6 = &a->v6.sin6_addr;
-    return a->any.sa_family == AF_INET6 &&
-           (IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == 127));
-}
-
 /* An IPv4 address that came in through an IPv6 socket is written as what it is. */
-static void address_text(const union address *a, char ret_host[KAFKA_ADDRESS_MAX],
+static void address_text(const union net_address *a, char ret_host[KAFKA_ADDRESS_MAX],
                          unsigned *ret_port)
 {
     ret_host[0] = 0;
@@ -48,8 +34,8 @@ static void address_text(const union address *a, char ret_host[KAFKA_ADDRESS_MAX
 /* Who is it, and by which address of ours did it come? */
 static void learn_addresses(struct kafka_conn *c)
 {
-    union address peer = {.any.sa_family = AF_UNSPEC};
-    union address own = {.any.sa_family = AF_UNSPEC};
+    union net_address peer = {.any.sa_family = AF_UNSPEC};
+    union net_address own = {.any.sa_family = AF_UNSPEC};
     int peer_len = sizeof peer;
     int own_len = sizeof own;
     unsigned port = 0;
@@ -62,7 +48,7 @@ static void learn_addresses(struct kafka_conn *c)
     memcpy(c->peer, text.ptr, text.len);
     (void)snprintf(c->peer_host, sizeof c->peer_host, "/%.*s", (int)sizeof c->peer_host - 2, host);
     address_text(&own, c->host, &port);
-    c->is_loopback = is_loopback(&peer);
+    c->is_loopback = net_address_is_loopback(&peer);
     c->must_authenticate = !c->is_loopback;
     c->principal = (struct kafka_principal){.known = c->is_loopback, .admin = c->is_loopback};
 }

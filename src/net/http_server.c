@@ -31,15 +31,6 @@ struct server_half *http_server_half(struct http_server *server, size_t index)
 
 /* ---- Accepting ---- */
 
-static bool address_is_loopback(const struct http_conn *c)
-{
-    if (c->peer.any.sa_family == AF_INET)
-        return ntohl(c->peer.v4.sin_addr.s_addr) >> 24 == 127;
-    const struct in6_addr *a = &c->peer.v6.sin6_addr;
-    return c->peer.any.sa_family == AF_INET6 &&
-           (IN6_IS_ADDR_LOOPBACK(a) || (IN6_IS_ADDR_V4MAPPED(a) && a->s6_addr[12] == 127));
-}
-
 static void accept_one(struct server_half *half)
 {
     if (half->conn_count >= half->limits.connections_max) {
@@ -54,7 +45,7 @@ static void accept_one(struct server_half *half)
     }
     int len = sizeof c->peer;
     if (uv_tcp_getpeername(&c->stream.tcp, &c->peer.any, &len) == 0)
-        c->is_loopback = address_is_loopback(c);
+        c->is_loopback = net_address_is_loopback(&c->peer);
     http_conn_start(c);
 }
 

@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <stdatomic.h>
 
+#include "net/address.h"
 #include "net/http_parse_int.h"
 #include "net/http_server.h"
 #include "net/stream.h"
@@ -55,11 +56,7 @@ struct http_conn {
     bool advance_queued;
     struct buf stash; /* read ahead of the request being handled */
     uint64_t stash_us;
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } peer;
+    union net_address peer;
     bool is_loopback;
     bool keep_alive; /* after the current response */
     bool overflow;   /* the handler wrote past pending_bytes_max */

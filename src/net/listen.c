@@ -7,16 +7,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/address.h"
 #include "os/channel.h"
 
-union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-};
-
 static void address_with_port(const struct addrinfo *from, uint16_t port,
-                              union address *ret_address)
+                              union net_address *ret_address)
 {
     memcpy(ret_address, from->ai_addr, from->ai_addrlen);
     if (ret_address->any.sa_family == AF_INET6)
@@ -33,7 +28,7 @@ static enum err bind_error(void)
 static enum err bind_one(const struct addrinfo *address, uint16_t port, int *ret_socket,
                          uint16_t *ret_port)
 {
-    union address bound;
+    union net_address bound;
     const int on = 1;
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -59,7 +54,7 @@ static enum err check_unused(const struct addrinfo *address, uint16_t port)
 {
     if (port == 0)
         return ERR_OK;
-    union address bound;
+    union net_address bound;
     const int on = 1;
     address_with_port(address, port, &bound);
     int fd = socket(address->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -216,7 +211,7 @@ static size_t take_inherited(struct str host, uint16_t port, size_t count, int *
     address_text(host, port, address);
     for (size_t i = 0; i < inherited.count; i++) {
         struct group *g = &inherited.at[i];
-        union address bound = {.any = {.sa_family = AF_UNSPEC}};
+        union net_address bound = {.any = {.sa_family = AF_UNSPEC}};
         socklen_t len = sizeof bound;
         if (strcmp(g->address, address) != 0 || g->count == 0 || g->count > count ||
             getsockname(g->fds[0], &bound.any, &len) != 0)
