@@ -38,7 +38,6 @@ static void read_usage(struct json_reader *r, struct view_row *row)
     struct json_value key;
     if (!json_enter(r, JSON_OBJECT))
         return;
-    row->has_usage = true;
     while (json_next_member(r, &key)) {
         if (json_eq(&key, STR("input")))
             row->input = number(r);

@@ -13,14 +13,9 @@ struct search {
     int64_t from, end; /* offsets */
 };
 
-/* ` AND column = id`. */
 static void equal(struct search *s, const char *column, struct str name)
 {
-    if (!name.len)
-        return;
-    int64_t id = view_name_find(s->view, name);
-    s->impossible = s->impossible || id < 0;
-    buf_printf(&s->sql, " AND %s = %lld", column, (long long)id);
+    s->impossible = !view_where_name(s->view, &s->sql, column, name) || s->impossible;
 }
 
 /* The index of failures is only used where the question says that it is about them. */

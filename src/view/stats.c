@@ -119,12 +119,6 @@ static const char *column_of(struct str by)
     return NULL;
 }
 
-static void equal(struct view *v, struct buf *sql, const char *column, struct str name)
-{
-    if (name.len)
-        buf_printf(sql, " AND %s = %lld", column, (long long)view_name_find(v, name));
-}
-
 static void write_query(struct view *v, const struct view_question *q, struct buf *sql)
 {
     const struct view_filter *f = &q->filter;
@@ -136,11 +130,11 @@ static void write_query(struct view *v, const struct view_question *q, struct bu
         (long long)(f->since_us / 60000000));
     if (f->until_us > 0)
         buf_printf(sql, " AND minute < %lld", (long long)((f->until_us + 59999999) / 60000000));
-    equal(v, sql, "model", f->model);
-    equal(v, sql, "target", f->target);
-    equal(v, sql, "key", f->key);
-    equal(v, sql, "endpoint", f->endpoint);
-    equal(v, sql, "outcome", f->outcome);
+    (void)view_where_name(v, sql, "model", f->model);
+    (void)view_where_name(v, sql, "target", f->target);
+    (void)view_where_name(v, sql, "key", f->key);
+    (void)view_where_name(v, sql, "endpoint", f->endpoint);
+    (void)view_where_name(v, sql, "outcome", f->outcome);
     buf_append_str(sql, STR(" ORDER BY minute"));
 }
 

@@ -1,6 +1,5 @@
 /* The database file and its tables. */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "os/file.h"
 #include "view/view_int.h"

@@ -133,3 +133,12 @@ int64_t view_name_find(struct view *v, struct str name)
     sqlite3_finalize(find);
     return id;
 }
+
+bool view_where_name(struct view *v, struct buf *sql, const char *column, struct str name)
+{
+    if (!name.len)
+        return true;
+    int64_t id = view_name_find(v, name);
+    buf_printf(sql, " AND %s = %lld", column, (long long)id);
+    return id >= 0;
+}

@@ -30,8 +30,7 @@ struct view_row {
     int64_t input, cached, output, reasoning; /* -1: not known */
     int64_t cost;                             /* 10^-12 of the currency; -1: not known */
     int64_t total_us, first_us, overhead_us;  /* -1: none */
-    bool has_usage;
-    struct buf text; /* the words to index, kept between rows */
+    struct buf text;                          /* the words to index, kept between rows */
 };
 
 /* ---- row.c ---- */
@@ -93,6 +92,8 @@ MUST_CHECK enum err view_read_begin(struct view *v);
 void view_read_end(struct view *v);
 /* Between these two: a name's number; -1: no call has it. */
 int64_t view_name_find(struct view *v, struct str name);
+/* Append ` AND column = number` unless the name is empty. False: no call has it. */
+bool view_where_name(struct view *v, struct buf *sql, const char *column, struct str name);
 
 /* ---- project.c ---- */
 

@@ -29,6 +29,3 @@ export function age(time: string | number): string {
     const s = Math.max(0, (Date.now() - new Date(time).getTime()) / 1000);
     return s < 60 ? `${Math.floor(s)} s` : s < 3600 ? `${Math.floor(s / 60)} min` : s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
 }
-export function percentile(sorted: number[], p: number): number | null {
-    return sorted.length ? sorted[Math.min(sorted.length - 1, Math.ceil(p * sorted.length) - 1)] : null;
-}

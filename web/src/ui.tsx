@@ -1,13 +1,13 @@
 // What every view is built of.
 import type { ComponentChildren } from "preact";
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Failure } from "./api";
 
 // ---- Where we are: #/view/rest?name=value, so that every state is a link ----
 
 export interface Place { view: string; rest: string; query: URLSearchParams }
 
-export function place(): Place {
+function place(): Place {
     const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
     const [view, ...rest] = path.split("/");
     return {view: view || "overview", rest: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query)};
@@ -28,17 +28,16 @@ export function usePlace(): Place {
 
 // ---- Data ----
 
-export interface Loaded<T> { data: T | undefined; error: Error | undefined; loading: boolean; again: () => void }
+export interface Loaded<T> { data?: T; error?: Error }
 
 // Loads when `deps` change, and every `everyMs` while the tab is in sight. Old data stays until new data is there.
 export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, deps: unknown[], everyMs = 0): Loaded<T> {
-    const [state, set] = useState<{data?: T; error?: Error; loading: boolean}>({loading: true});
+    const [state, set] = useState<Loaded<T>>({});
     const [turn, setTurn] = useState(0);
     useEffect(() => {
         const stop = new AbortController();
-        set(old => ({...old, loading: true}));
-        load(stop.signal).then(data => set({data, loading: false}), error => {
-            if (!stop.signal.aborted) set(old => ({...old, error, loading: false}));
+        load(stop.signal).then(data => set({data}), error => {
+            if (!stop.signal.aborted) set(old => ({...old, error}));
         });
         return () => stop.abort();
     }, [...deps, turn]);
@@ -47,7 +46,7 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, deps: unkn
         const timer = setInterval(() => { if (!document.hidden) setTurn(n => n + 1); }, everyMs);
         return () => clearInterval(timer);
     }, [everyMs]);
-    return {data: state.data, error: state.error, loading: state.loading, again: useCallback(() => setTurn(n => n + 1), [])};
+    return state;
 }
 
 // ---- Parts ----
