@@ -65,6 +65,17 @@ static void on_appended(struct kafka_append *a)
 
 /* ---- Appending ---- */
 
+/* A batch of a transaction belongs to a producer that has begun one by its transactional id. What
+ * cannot be read is log_append_batch's to refuse. */
+static int16_t check_transaction(const struct kafka_produce_request *q, struct str records)
+{
+    struct batch_header h;
+    if (batch_header_read(records, &h) != ERR_OK || !(h.attributes & BATCH_TRANSACTIONAL))
+        return KAFKA_NONE;
+    return q->transactional_id.ptr ? KAFKA_INVALID_PRODUCER_ID_MAPPING
+                                   : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+}
+
 static int16_t check(struct kafka_request *r, struct str topic, struct log_part *part)
 {
     const struct kafka_produce_request *q = r->body;
@@ -112,6 +123,8 @@ static void append_topic(struct kafka_request *r,
         answer->index = data->index;
         answer->base_offset = -1;
         answer->error_code = check(r, from->name, part);
+        if (answer->error_code == KAFKA_NONE)
+            answer->error_code = check_transaction(r->body, data->records);
         if (answer->error_code == KAFKA_NONE)
             append_one(r, part, data->records, answer);
     }
