@@ -77,6 +77,8 @@ static void write_attempt(struct json_writer *w, const struct call *c, const str
     json_member_u64(w, STR("bytes_in"), a->timing.bytes_in);
     json_member_u64(w, STR("bytes_out"), a->timing.bytes_out);
     json_member_bool(w, STR("reused"), a->timing.reused);
+    if (a->timing.resent)
+        json_member_bool(w, STR("resent"), true);
     if (a->chosen_by)
         json_member_str(w, STR("chosen_by"), str_from_c(a->chosen_by));
     if (a->probe)

@@ -83,6 +83,7 @@ struct model_timing {
     uint64_t bytes_out; /* body bytes sent to the target */
     uint64_t bytes_in;  /* body bytes that came from it */
     bool reused;        /* a connection (or a loaded model) was there already */
+    bool resent;        /* it was closed meanwhile: sent again, once, on a fresh one */
 };
 
 struct model_ops;

@@ -74,6 +74,7 @@ static void take_timing(struct provider_use *u)
     u->timing.bytes_out = stats.bytes_out;
     u->timing.bytes_in = stats.bytes_in;
     u->timing.reused = stats.reused;
+    u->timing.resent = stats.resent;
 }
 
 static void finish(struct provider_use *u)
@@ -234,6 +235,7 @@ static enum err start(void *driver, const struct model_request *request,
         .body = request->body,
         .body_count = request->body_parts,
         .timeouts = d->timeouts,
+        .retry_stale = true,
     };
     fetch.timeouts.total_ms = total_ms(d, request);
     struct provider_use *u = NEW(struct provider_use);

@@ -118,15 +118,24 @@ void http_fetch_finish(struct http_fetch *f)
     fetch_drop(f);
 }
 
+/* Closed while it was kept: its news and our request crossed. Later than that it was closed on our
+ * request, which may have been worked on. */
+static bool just_sent(const struct http_fetch *f)
+{
+    return loop_now_us(f->client->loop) <= f->stats.connect_us + HTTP_FETCH_STALE_MS * 1000ull;
+}
+
 static bool may_retry(const struct http_fetch *f, bool stale, bool sent)
 {
-    return stale && !f->retried && !f->client->dying && (f->idempotent || f->retry_stale || !sent);
+    if (!stale || f->stats.resent || f->client->dying)
+        return false;
+    return f->idempotent || !sent || (f->retry_stale && just_sent(f));
 }
 
 static void retry(struct http_fetch *f)
 {
     fetch_detach(f);
-    f->retried = true;
+    f->stats.resent = true;
     f->steps = 0;
     f->stats.reused = false;
     f->stats.connect_us = f->stats.sent_us = f->stats.bytes_out = 0;

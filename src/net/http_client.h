@@ -28,6 +28,7 @@
 #include "net/tls.h"
 
 #define HTTP_FETCH_PAUSED_BYTES_MAX ((size_t)128 << 10)
+#define HTTP_FETCH_STALE_MS         2000
 
 struct http_client;
 struct http_origin;
@@ -102,9 +103,10 @@ struct http_request {
     size_t body_count;
     struct http_timeouts timeouts;
     /* A kept connection that turns out closed before any byte of the response is replaced by a
-     * fresh one once, without telling, when the request is safe to send twice: nothing of it had
-     * left, or its method is idempotent, or this is set. Otherwise it is a failure with `stale`
-     * set. */
+     * fresh one once (stats.resent), when the request is safe to send twice: nothing of it had
+     * left, or its method is idempotent, or this is set and no more than HTTP_FETCH_STALE_MS have
+     * passed since it began to leave, so that who closed hardly worked on it. Otherwise it is a
+     * failure with `stale` set. */
     bool retry_stale;
 };
 
@@ -170,6 +172,7 @@ struct http_fetch_stats {
     uint64_t bytes_out;     /* body bytes given to the kernel */
     uint64_t bytes_in;      /* body bytes received */
     bool reused;            /* a kept connection */
+    bool resent;            /* the kept one was closed: the times are those of its replacement */
 };
 
 /* During any callback, and while the fetch lives. */

@@ -108,7 +108,6 @@ struct http_fetch {
     bool is_head;
     bool idempotent;  /* may be sent twice */
     bool retry_stale; /* the caller says so */
-    bool retried;
     bool paused;
     bool informational; /* the message being read is a 1xx */
     bool dialing;       /* holds a slot of its origin, has no usable connection yet */

@@ -156,7 +156,7 @@ static void dial(struct http_origin *o, struct http_fetch *f)
 
 enum err http_origin_admit(struct http_origin *o, struct http_fetch *f)
 {
-    if (o->idle && !f->retried) {
+    if (o->idle && !f->stats.resent) {
         o->reused_total++;
         client_conn_bind(o->idle, f);
         return ERR_OK;

@@ -95,7 +95,7 @@ CASES = [Case(fault, endpoint, stream, comes_to(fault, endpoint, stream, usual))
 def test_every_fault_has_its_line():
     lines = (pathlib.Path(__file__).parents[2] / "src/cli/mock/mock_faults.def").read_text().splitlines()
     kinds = {line.split('"')[1] for line in lines if line.startswith("FAULT")}
-    assert kinds - {case.fault.partition("=")[0] for case in CASES} == {"close-after"}  # it strikes the call after it, see below
+    assert kinds - {case.fault.partition("=")[0] for case in CASES} == {"close-after", "close-reused", "reset-reused"}  # they strike a later call, see below
 
 
 @pytest.fixture(scope="module")
@@ -364,9 +364,41 @@ def test_everything_came_back(weir, mock, stayed):
     assert mock_stats(mock)["active_max"] == PERMITS
 
 
-def test_a_connection_that_closes_after_its_answer_costs_nobody_an_answer(weir):
-    """Its next user may meet it closed: one more attempt then, never an error."""
-    for _ in range(20):
-        for fault in ("close-after", "none"):
-            record = weir.record_of(weir.post({"model": f"mock/mock-fault-{fault}", "messages": SAY}, key=KEY))
-            assert record["outcome"] == "ok" and [a["error"] for a in record["attempts"]] in ([None], ["reset", None])
+def asked_once(mock, fault):
+    """A model that is asked once, without a second attempt."""
+    return {"providers": {"mock": provider(mock.url, connections=1)},
+            "models": {"once": {"targets": [f"mock/mock-fault-{fault}"], "retry": {"attempts": 1}}}}
+
+
+def ask_in_turn(weir, times, stream):
+    """Over one connection, so that one loop asks, with what connection it keeps."""
+    with httpx.Client(headers={"authorization": f"Bearer {gateway.ADMIN}"}) as client:
+        return [client.post(weir.url + "/v1/chat/completions", json={"model": "once", "messages": SAY, "stream": stream}) for _ in range(times)]
+
+
+@pytest.mark.parametrize("fault", ["close-after", "close-reused", "reset-reused"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_kept_connection_that_upstream_closed_costs_nobody_an_answer(mock, fault, stream):
+    """Whoever meets it closed is sent again on a fresh one: no error, and no second attempt."""
+    with gateway.serve(asked_once(mock, fault)) as weir:
+        before = mock_stats(mock)["requests"]
+        answers = ask_in_turn(weir, 12, stream)
+        assert [a.status_code for a in answers] == [200] * 12
+        attempts = [weir.record_of(a)["attempts"] for a in answers]
+        assert all(len(a) == 1 and a[0]["error"] is None for a in attempts)
+        resent = [a[0].get("resent", False) for a in attempts]
+        assert not any(a[0]["reused"] for a, again in zip(attempts, resent) if again)
+        assert weir.get("/api/v1/status").json()["targets"][0]["faults"] == 0
+        if fault == "close-after":
+            return  # mostly it is seen closed before it is used
+        assert resent == [False] + [True] * 11, "each meets the connection of the one before"
+        assert mock_stats(mock)["requests"] - before == 12 + 11
+
+
+def test_a_connection_that_breaks_late_is_an_attempt(mock):
+    """After 2.2 s the target may have worked on it: it is not asked again without being told to."""
+    with gateway.serve(asked_once(mock, "reset-reused=2200")) as weir:
+        first, second = ask_in_turn(weir, 2, False)
+        assert (first.status_code, second.status_code) == (200, 502)
+        attempt, = weir.record_of(second)["attempts"]
+        assert attempt["error"] == "reset" and attempt["reused"] and "resent" not in attempt

@@ -158,7 +158,7 @@ static void set_times(struct mock_conn *conn)
     uint64_t now = conn->mock->loop.now_us;
     if (conn->mock->latency_us > 0)
         answer->head_due_us = now + conn->mock->latency_us;
-    if (fault->kind == FAULT_SLOW_FIRST_BYTE)
+    if (fault->kind == FAULT_SLOW_FIRST_BYTE || (fault->kind == FAULT_RESET_REUSED && conn->reused))
         answer->head_due_us = now + (uint64_t)fault->value * 1000;
     if (fault->kind == FAULT_SLOW_FIRST_EVENT)
         answer->body_due_us = now + (uint64_t)fault->value * 1000;

@@ -92,6 +92,7 @@ struct mock_conn {
     size_t out_at;
     struct mock_answer answer;
     bool counted;    /* in stats.connections */
+    bool reused;     /* this is not its first request */
     bool is_control; /* the request being answered is the mock's own */
     bool complete;   /* the request is whole, and not answered yet */
     struct mock_conn *next_free;

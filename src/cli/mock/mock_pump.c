@@ -104,7 +104,12 @@ static uint64_t produce(struct mock_conn *conn)
 /* Before anything leaves. True: the connection is gone. */
 static bool breaks_before_head(struct mock_conn *conn)
 {
-    switch (conn->answer.ask.fault.kind) {
+    enum mock_fault_kind kind = conn->answer.ask.fault.kind;
+    if ((kind == FAULT_CLOSE_REUSED || kind == FAULT_RESET_REUSED) && conn->reused) {
+        mock_conn_break(conn, kind == FAULT_RESET_REUSED);
+        return true;
+    }
+    switch (kind) {
     case FAULT_REFUSE:
     case FAULT_RESET_BEFORE_HEAD: mock_conn_break(conn, true); return true;
     case FAULT_CLOSE_BEFORE_HEAD: mock_conn_break(conn, false); return true;

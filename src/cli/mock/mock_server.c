@@ -173,6 +173,7 @@ static void conn_request(struct mock_conn *conn)
     mock->stats.bytes_in += conn->request.body.len;
     if (!conn->counted)
         mock->stats.connections++;
+    conn->reused = conn->counted;
     conn->counted = true;
     if (++mock->active > mock->stats.active_max)
         mock->stats.active_max = mock->active;
@@ -323,7 +324,7 @@ static void conn_start(struct mock *mock, int fd)
     buf_reset(&conn->ahead);
     buf_reset(&conn->out);
     conn->out_at = 0;
-    conn->counted = false;
+    conn->counted = conn->reused = false;
     conn->complete = false;
     conn->answer.stage = STAGE_IDLE;
     wire_reader_init(&conn->reader, false, on_part, conn);
