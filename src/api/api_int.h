@@ -9,6 +9,7 @@
 #include "codec/json_write.h"
 #include "dialect/dialect.h"
 #include "model/local/local.h"
+#include "state/meters.h"
 
 struct api {
     struct gateway *gateway;
@@ -69,6 +70,26 @@ bool api_query_since(struct http_exchange *x, int64_t *ret_wall_us);
 
 /* The models of the folder, in the exchange's arena. */
 size_t api_local_models(struct api_request *r, struct local_model_info **ret_infos);
+
+/* ---- metrics.c: what all metrics are written with ---- */
+
+/* Prometheus' text: HELP and TYPE, to stand before all samples of that name. */
+void api_metric_head(struct buf *b, const char *name, const char *type, const char *help);
+/* Head and one sample without labels. */
+void api_metric(struct buf *b, const char *name, const char *type, const char *help,
+                uint64_t value);
+/* A label's value, escaped. */
+void api_metric_label(struct buf *b, struct str text);
+/* µs as seconds. */
+void api_metric_micros(struct buf *b, uint64_t micros);
+
+/* ---- meter_metrics.c, local_metrics.c ---- */
+
+void api_meter_metrics(struct buf *b, const struct meters *m);
+/* One histogram's samples. labels: not empty, as they stand between the braces. */
+void api_metric_histogram(struct buf *b, const char *name, struct str labels,
+                          enum meter_histogram which, const struct meter_sums *sums, bool seconds);
+void api_local_metrics(struct buf *b, struct api_request *r);
 
 /* ---- targets.c ---- */
 

@@ -1,4 +1,4 @@
-/* /health, /metrics, /api/v1/status, /api/v1/models, /api/v1/openapi.json. */
+/* /health, /api/v1/status, /api/v1/models, /api/v1/openapi.json. */
 #include "api/api_int.h"
 #include "base/embed.h"
 #include "codec/time.h"
@@ -7,7 +7,7 @@
 #include "os/clock.h"
 
 /* Far above what CONFIG_MODELS_MAX aliases of some targets need. */
-enum { METRICS_BYTES_MAX = 64 << 20, STATUS_BYTES_MAX = 64 << 20 };
+enum { STATUS_BYTES_MAX = 64 << 20 };
 
 EMBED(openapi_json, "src/api/openapi.json");
 
@@ -21,125 +21,6 @@ void api_health(struct api_request *r)
     bool draining = atomic_load(&r->api->draining);
     api_json(r->x, draining ? 503 : 200,
              draining ? STR("{\"status\":\"draining\"}\n") : STR("{\"status\":\"ok\"}\n"));
-}
-
-/* ---- Metrics: Prometheus' text format 0.0.4 ---- */
-
-static void metric(struct buf *b, const char *name, const char *type, const char *help,
-                   uint64_t value)
-{
-    buf_printf(b, "# HELP weir_%s %s\n# TYPE weir_%s %s\nweir_%s %llu\n", name, help, name, type,
-               name, (unsigned long long)value);
-}
-
-static void call_metrics(struct buf *b, struct gateway *g)
-{
-    struct gateway_totals t;
-    gateway_count(g, &t);
-    buf_printf(b, "# HELP weir_calls_total Calls ended, by outcome.\n"
-                  "# TYPE weir_calls_total counter\n");
-    buf_printf(b, "weir_calls_total{outcome=\"ok\"} %llu\n", (unsigned long long)t.calls_ok);
-    buf_printf(b, "weir_calls_total{outcome=\"error\"} %llu\n", (unsigned long long)t.calls_error);
-    buf_printf(b, "weir_calls_total{outcome=\"cancelled\"} %llu\n",
-               (unsigned long long)t.calls_cancelled);
-    buf_printf(b, "weir_calls_total{outcome=\"refused\"} %llu\n",
-               (unsigned long long)t.calls_refused);
-    buf_printf(b, "weir_calls_total{outcome=\"cached\"} %llu\n",
-               (unsigned long long)t.calls_cached);
-    metric(b, "calls_open", "gauge", "Calls under way.", t.open_calls);
-    metric(b, "attempts_total", "counter", "Attempts at targets.", t.attempts);
-    metric(b, "attempts_failed_total", "counter", "Attempts that failed before their answer.",
-           t.attempts_failed);
-    metric(b, "input_tokens_total", "counter", "Input tokens of ended calls.", t.tokens_input);
-    metric(b, "output_tokens_total", "counter", "Output tokens of ended calls.", t.tokens_output);
-    metric(b, "unauthorized_total", "counter", "Requests without a valid key.", t.unauthorized);
-    metric(b, "calls_unrecorded_total", "counter", "Calls whose record could not be written.",
-           t.unrecorded);
-}
-
-/* One sample for each model that has a cache. */
-static void cache_metric(struct buf *b, const struct settings *s, const char *name,
-                         const char *type, const char *help, size_t offset)
-{
-    bool first = true;
-    for (size_t i = 0; i < s->config->model_count; i++) {
-        if (!s->caches[i])
-            continue;
-        struct cache_stats stats = cache_stats(s->caches[i]);
-        if (first)
-            buf_printf(b, "# HELP weir_cache_%s %s\n# TYPE weir_cache_%s %s\n", name, help, name,
-                       type);
-        first = false;
-        buf_printf(b, "weir_cache_%s{model=\"%.*s\"} %llu\n", name,
-                   STR_ARG(s->config->models[i].name),
-                   (unsigned long long)*(uint64_t *)(void *)((char *)&stats + offset));
-    }
-}
-
-static void cache_metrics(struct buf *b, const struct settings *s)
-{
-    cache_metric(b, s, "entries", "gauge", "Answers kept.", offsetof(struct cache_stats, entries));
-    cache_metric(b, s, "bytes", "gauge", "Memory of answers kept.",
-                 offsetof(struct cache_stats, bytes));
-    cache_metric(b, s, "hits_total", "counter", "Answers replayed.",
-                 offsetof(struct cache_stats, hits));
-    cache_metric(b, s, "shared_total", "counter", "Calls that followed an equal one under way.",
-                 offsetof(struct cache_stats, shared));
-    cache_metric(b, s, "misses_total", "counter", "Calls that went to a target.",
-                 offsetof(struct cache_stats, misses));
-    cache_metric(b, s, "evicted_total", "counter", "Answers removed to make room.",
-                 offsetof(struct cache_stats, evicted));
-}
-
-static void log_metrics(struct buf *b, struct log *log)
-{
-    struct log_stats s;
-    uint64_t used;
-    uint64_t quota;
-    log_stats(log, &s);
-    log_quota_usage(log, &used, &quota);
-    metric(b, "log_appends_total", "counter", "Records acknowledged.", s.appends);
-    metric(b, "log_append_errors_total", "counter", "Records not taken.", s.append_errors);
-    metric(b, "log_batches_total", "counter", "Batches written.", s.batches);
-    metric(b, "log_bytes_total", "counter", "Bytes written to segments.", s.bytes);
-    metric(b, "log_syncs_total", "counter", "fdatasync calls.", s.syncs);
-    metric(b, "log_sync_microseconds_total", "counter", "Time in fdatasync.", s.sync_us);
-    metric(b, "log_segments_evicted_total", "counter", "Segments removed to make room.",
-           s.segments_evicted);
-    metric(b, "log_segments_expired_total", "counter", "Segments removed by retention.",
-           s.segments_expired);
-    metric(b, "log_damaged_total", "counter", "Damaged ranges met.", s.damaged);
-    metric(b, "log_pending_bytes", "gauge", "Accepted and not yet written.", s.pending_bytes);
-    metric(b, "data_bytes", "gauge", "Bytes of the data folder.", used);
-    metric(b, "data_quota_bytes", "gauge", "Quota of the data folder; 0: none.", quota);
-}
-
-static void connection_metrics(struct buf *b, const struct http_server *server)
-{
-    struct http_server_stats s;
-    http_server_stats(server, &s);
-    metric(b, "http_connections", "gauge", "Connections open.", s.connections);
-    metric(b, "http_connections_total", "counter", "Connections accepted.", s.connections_total);
-    metric(b, "http_requests_total", "counter", "Requests begun.", s.exchanges_total);
-    metric(b, "http_bad_requests_total", "counter", "Requests that are not HTTP, or past a limit.",
-           s.bad_requests);
-    metric(b, "http_clients_gone_total", "counter",
-           "Clients that left before their answer was whole.", s.gone);
-}
-
-void api_metrics(struct api_request *r)
-{
-    struct buf body BUF_AUTO;
-    buf_init(&body, METRICS_BYTES_MAX);
-    call_metrics(&body, r->api->gateway);
-    cache_metrics(&body, r->settings->shared);
-    api_targets_metrics(&body, r->api->gateway);
-    log_metrics(&body, gateway_log(r->api->gateway));
-    if (r->api->server)
-        connection_metrics(&body, r->api->server);
-    if (r->api->kafka)
-        api_kafka_metrics(&body, r->api->kafka);
-    http_respond(r->x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&body));
 }
 
 /* ---- Status ---- */

@@ -58,20 +58,10 @@ struct series {
     uint64_t (*value)(const struct target_state *t);
 };
 
-/* A label's value: backslash, quote and line end are escaped. */
-static void append_label(struct buf *b, struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\\' || text.ptr[i] == '"')
-            buf_append_char(b, '\\');
-        buf_append_char(b, text.ptr[i]);
-    }
-}
-
 static void append_target(struct buf *b, const char *name, const struct target_state *t)
 {
     buf_printf(b, "weir_target_%s{target=\"", name);
-    append_label(b, target_state_name(t));
+    api_metric_label(b, target_state_name(t));
 }
 
 static void sample(void *arg, const struct target_state *t)

@@ -273,6 +273,11 @@ void call_finish(struct call *c, enum call_outcome outcome, int status);
 /* Refuse or fail with c->problem set, as an error body of ours. */
 void call_finish_problem(struct call *c, enum call_outcome outcome, int status);
 
+/* ---- metered.c ---- */
+
+/* Count an ended call. cost: in 10^-12 of the currency. */
+void call_meter(const struct call *c, uint64_t cost);
+
 /* ---- record.c ---- */
 
 /* What a record is joined of: text, and large bodies that are not copied into it. */
@@ -282,6 +287,7 @@ struct call_record {
     struct str parts[CALL_RECORD_PARTS_MAX];
     size_t part_count;
     char cost[DECIMAL_TEXT_BYTES]; /* decimal text; empty when unknown */
+    uint64_t picos;                /* the same in 10^-12 of the currency */
 };
 
 /* The record as JSON, for the log, without secrets. Its parts point into *json and into the call's

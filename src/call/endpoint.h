@@ -22,6 +22,7 @@ enum call_endpoint_id {
 struct call_endpoint {
     enum call_endpoint_id id;
     struct str name;               /* in records */
+    struct str operation;          /* gen_ai.operation.name */
     struct str path;               /* under the base of a provider that speaks the client's API */
     const struct dialect *dialect; /* that its clients speak; it has a watch */
     bool uses_tokens;              /* it costs, and counts against limits of tokens */

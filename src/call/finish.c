@@ -228,6 +228,7 @@ static void append_record(struct call *c)
     struct call_record text;
     buf_reset(&gl->record);
     call_record_write(c, &gl->record, &text);
+    call_meter(c, text.picos);
     int status_len = snprintf(status, sizeof status, "%d", c->status);
     int64_t used = c->usage.input + c->usage.output;
     int tokens_len = snprintf(tokens, sizeof tokens, "%lld", (long long)used);
@@ -289,6 +290,7 @@ static void blobs_written(void *arg)
     struct blobs *b = arg;
     struct call *c = b->call;
     if (b->error != ERR_OK) {
+        call_meter(c, 0);
         c->append.error = b->error;
         unrecorded(c);
         return;

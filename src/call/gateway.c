@@ -9,6 +9,7 @@
 #include "call/warm.h"
 #include "model/local/local.h"
 #include "model/provider.h"
+#include "state/meters.h"
 
 enum { RECORD_BYTES_MAX = LOG_RECORD_MAX_BYTES };
 
@@ -266,6 +267,7 @@ enum err gateway_new(const struct gateway_options *options, struct buf *detail,
     g->targets = targets_new();
     g->local = options->local;
     g->loop_total = options->loop_total ? options->loop_total : 1;
+    g->meters = meters_new(g->loop_total);
     g->proxy = options->proxy;
     copy_extra_keys(g, options);
     g->settings = settings_new(g, options->config);
@@ -298,6 +300,7 @@ void gateway_free(struct gateway *g)
     limiters_free(g->limiters);
     caches_free(g->caches);
     targets_free(g->targets);
+    meters_free(g->meters);
     tls_context_unref(g->tls);
     os_mutex_release(&g->lock);
     arena_release(&g->memory);
@@ -399,6 +402,11 @@ struct str gateway_data_dir(const struct gateway *g)
 struct targets *gateway_targets(struct gateway *g)
 {
     return g->targets;
+}
+
+const struct meters *gateway_meters(struct gateway *g)
+{
+    return g->meters;
 }
 
 void gateway_set_away(struct gateway *g, struct away *away)

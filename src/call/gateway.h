@@ -24,6 +24,7 @@
 struct gateway;
 struct gateway_loop;
 struct local_models;
+struct meters;
 
 struct gateway_options {
     struct log *log;
@@ -104,6 +105,8 @@ struct log_part *gateway_calls(struct gateway *g);
 struct local_models *gateway_local(struct gateway *g);
 /* What is known of the targets, for status and metrics. */
 struct targets *gateway_targets(struct gateway *g);
+/* What calls took and used, for metrics. */
+const struct meters *gateway_meters(struct gateway *g);
 struct stored *gateway_stored(struct gateway *g);
 struct str gateway_data_dir(const struct gateway *g);
 

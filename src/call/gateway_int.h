@@ -16,6 +16,7 @@ struct gateway {
     struct caches *caches;
     struct warmer *warmer;
     struct targets *targets;
+    struct meters *meters;
     struct stored *stored;
     struct key_spec *extra_keys;
     size_t extra_key_count;

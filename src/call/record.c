@@ -135,8 +135,7 @@ static void write_usage(struct json_writer *w, const struct call *c)
         json_null(w);
 }
 
-static void write_cost(struct json_writer *w, const struct call *c,
-                       char ret_cost[DECIMAL_TEXT_BYTES])
+static void write_cost(struct json_writer *w, const struct call *c, struct call_record *record)
 {
     const struct prices *prices = c->settings->shared->prices;
     struct cost cost;
@@ -150,7 +149,8 @@ static void write_cost(struct json_writer *w, const struct call *c,
     char saved[DECIMAL_TEXT_BYTES];
     bool cached = call_cache_served(c);
     struct str amount = decimal_format(cached ? DECIMAL_ZERO : cost.amount, text);
-    memcpy(ret_cost, amount.ptr, amount.len + 1);
+    memcpy(record->cost, amount.ptr, amount.len + 1);
+    record->picos = cached ? 0 : (uint64_t)(cost.amount.steps / 1000);
     json_object_begin(w);
     json_member_str(w, STR("amount"), amount);
     json_member_str(w, STR("currency"), cost.currency);
@@ -252,7 +252,7 @@ static void write_head(struct json_writer *w, const struct call *c)
 }
 
 static void write_record(const struct call *c, struct asides *a, struct buf *json,
-                         char ret_cost[DECIMAL_TEXT_BYTES])
+                         struct call_record *record)
 {
     struct json_writer w;
     json_writer_init(&w, json);
@@ -261,7 +261,7 @@ static void write_record(const struct call *c, struct asides *a, struct buf *jso
     write_attempts(&w, c);
     write_timing(&w, c);
     write_usage(&w, c);
-    write_cost(&w, c, ret_cost);
+    write_cost(&w, c, record);
     call_cache_record(c, &w);
     write_error(&w, c);
     write_bodies(&w, a, c);
@@ -283,7 +283,7 @@ static void write_clean(const struct call *c, struct buf *json, const struct str
     struct asides none = {.refused = true};
     struct buf clean;
     buf_reset(json);
-    write_record(c, &none, json, record->cost);
+    write_record(c, &none, json, record);
     buf_init(&clean, json->max);
     redact_append(&clean, buf_str(json), secrets, count);
     buf_release(json);
@@ -307,7 +307,7 @@ void call_record_write(const struct call *c, struct buf *json, struct call_recor
     size_t count = call_secrets(c, secrets);
     struct asides a = {.count = 0};
     struct call_record record = {.part_count = 0};
-    write_record(c, &a, json, record.cost);
+    write_record(c, &a, json, &record);
     if (shows_secrets(&a, buf_str(json), secrets, count)) {
         write_clean(c, json, secrets, count, &record);
         a.count = 0;

@@ -14,7 +14,8 @@
 struct process {
     uint32_t pid;
     uint32_t parent;
-    uint64_t ticks; /* utime + stime + cutime + cstime */
+    uint64_t own_ticks; /* utime + stime */
+    uint64_t ticks;     /* utime + stime + cutime + cstime */
     uint64_t rss_pages;
     bool in_tree;
 };
@@ -57,6 +58,8 @@ static bool read_process(uint32_t pid, struct process *ret_process)
             process.parent = (uint32_t)value;
         else if (field >= STAT_UTIME && field <= STAT_CSTIME)
             process.ticks += value;
+        if (field == STAT_UTIME || field == STAT_UTIME + 1)
+            process.own_ticks += value;
         else if (field == STAT_RSS)
             process.rss_pages = value;
     }
@@ -142,6 +145,34 @@ enum err os_tree_usage(uint32_t pid, struct os_tree_usage *ret_usage)
         return ERR_NOT_FOUND;
     usage.cpu_us = ticks * 1000000 / ticks_per_s;
     *ret_usage = usage;
+    return ERR_OK;
+}
+
+static uint32_t count_open_files(uint32_t pid)
+{
+    char path[64];
+    uint32_t count = 0;
+    const struct dirent *entry;
+    (void)snprintf(path, sizeof path, "/proc/%u/fd", pid);
+    DIR *fds = opendir(path);
+    if (!fds)
+        return 0;
+    while ((entry = readdir(fds)) != NULL)
+        count += entry->d_name[0] != '.';
+    closedir(fds);
+    return count;
+}
+
+enum err os_process_usage(uint32_t pid, struct os_process_usage *ret_usage)
+{
+    struct process process;
+    if (!read_process(pid, &process))
+        return ERR_NOT_FOUND;
+    *ret_usage = (struct os_process_usage){
+        .cpu_us = process.own_ticks * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK),
+        .rss_bytes = process.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE),
+        .open_files = count_open_files(pid),
+    };
     return ERR_OK;
 }
 

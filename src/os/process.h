@@ -21,6 +21,16 @@ struct os_tree_usage {
  * process. Any thread. */
 MUST_CHECK enum err os_tree_usage(uint32_t pid, struct os_tree_usage *ret_usage);
 
+struct os_process_usage {
+    uint64_t cpu_us; /* user and system; steps of 10 ms */
+    uint64_t rss_bytes;
+    uint32_t open_files; /* 0: of another user's process */
+};
+
+/* One process, without its children: some 20 µs and 1 µs for each open file. ERR_NOT_FOUND. Any
+ * thread. */
+MUST_CHECK enum err os_process_usage(uint32_t pid, struct os_process_usage *ret_usage);
+
 /* Let this process have as many open files and sockets as it may: the soft limit is often 1,024,
  * and every proxied stream takes two. Best effort. */
 void os_open_files_raise(void);

@@ -73,13 +73,13 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def serve(config, *arguments, env=None):
+def serve(config, *arguments, env=None, kafka="off"):
     with tempfile.TemporaryDirectory() as name:
         directory = pathlib.Path(name)
         (directory / "weir.yaml").write_text(json.dumps(config))
         with open(directory / "stderr", "w") as log:
             with servers.start("serve", "--config", str(directory / "weir.yaml"), "--data", str(directory / "data"),
-                               "--listen", "127.0.0.1:0", "--kafka", "off", "--key", ADMIN, *arguments,
+                               "--listen", "127.0.0.1:0", "--kafka", kafka, "--key", ADMIN, *arguments,
                                env=env, stderr=log, cwd=name) as server:
                 yield Gateway(server, directory)
 
