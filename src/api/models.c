@@ -37,6 +37,7 @@ static void write_model(struct model_visit *v, struct str name, struct str owner
         json_member_str(&v->w, STR("type"), STR("model"));
         json_member_str(&v->w, STR("display_name"), name);
         json_member_str(&v->w, STR("created_at"), time_format(v->created * 1000000, time));
+        json_member_str(&v->w, STR("lifecycle"), STR("active"));
     } else {
         json_member_str(&v->w, STR("object"), STR("model"));
         json_member_i64(&v->w, STR("created"), v->created);

@@ -215,6 +215,8 @@ void mock_answer_start(struct mock_conn *conn)
     struct mock_answer *answer = &conn->answer;
     const struct mock_request *request = &conn->request;
     struct mock_path path = mock_path_of(buf_str(&request->target));
+    if (path.api == MOCK_API_MODELS && mock_request_field(request, STR("x-goog-api-key")).len > 0)
+        path.api = MOCK_API_GEMINI_MODELS; /* two lists at one path */
     bool is_list = path.api == MOCK_API_MODELS || path.api == MOCK_API_GEMINI_MODELS;
     struct buf BUF_AUTO reason;
     const char *problem = NULL;

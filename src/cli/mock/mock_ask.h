@@ -138,6 +138,8 @@ struct str mock_piece(struct str text, size_t i);
 
 /* What a provider signs its thinking with; whoever sends it back changed is refused. */
 #define MOCK_SIGNATURE "bW9jay1zaWduYXR1cmUr/w=="
+/* The same bytes in the URL's alphabet, as Google's client sends them back. */
+#define MOCK_SIGNATURE_URL "bW9jay1zaWduYXR1cmUr_w=="
 /* Of thinking that is sent back without its text: Anthropic's redacted_thinking, OpenAI's
  * encrypted_content. */
 #define MOCK_ENCRYPTED "bW9jay1lbmNyeXB0ZWQr/w=="

@@ -208,8 +208,10 @@ static bool take_gemini(struct walk *walk, yyjson_val *part)
     yyjson_val *media = mock_get2(part, "inlineData", "inline_data");
     yyjson_val *call = mock_get2(part, "functionCall", "function_call");
     yyjson_val *result = mock_get2(part, "functionResponse", "function_response");
-    check_signature(walk->talk, mock_get2(part, "thoughtSignature", "thought_signature"),
-                    MOCK_SIGNATURE, "Thought signature is not valid");
+    yyjson_val *signature = mock_get2(part, "thoughtSignature", "thought_signature");
+    bool by_google = yyjson_equals_str(signature, MOCK_SIGNATURE_URL);
+    check_signature(walk->talk, signature, by_google ? MOCK_SIGNATURE_URL : MOCK_SIGNATURE,
+                    "Thought signature is not valid");
     if (!media)
         media = mock_get2(part, "fileData", "file_data");
     if (media)
