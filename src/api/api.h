@@ -1,4 +1,5 @@
-/* The HTTP APIs over one listener: /v1 (OpenAI), /api/v1 (native), /health, /metrics.
+/* The HTTP APIs over one listener: /v1 (OpenAI, Anthropic, OTLP), /api/v1 (native), /health,
+ * /metrics.
  *
  * Every route is a row of one table (router.c): method, path, who may, and a function. The key is
  * looked up when the head has come, so that a stranger's body is never read. Runs on the exchange's
@@ -11,6 +12,7 @@
 struct api;
 struct gateway;
 struct kafka_server;
+struct telemetry;
 struct view;
 
 /* The gateway outlives it. */
@@ -18,6 +20,8 @@ struct api *api_new(struct gateway *gateway);
 /* The view that answers /api/v1/stats and finds calls; outlives it. Without one the log is read.
  * Before the loops run. */
 void api_set_view(struct api *api, struct view *view);
+/* Where OTLP and scores go; outlives it. Before the loops run. */
+void api_set_telemetry(struct api *api, struct telemetry *telemetry);
 void api_free(struct api *api);
 struct http_handler api_handler(struct api *api);
 /* The listener whose connections /metrics counts; before the loops run. */

@@ -8,6 +8,7 @@
 #include "call/gateway.h"
 #include "codec/json_write.h"
 #include "dialect/dialect.h"
+#include "dialect/otlp/otlp.h"
 #include "model/local/local.h"
 #include "state/meters.h"
 
@@ -16,6 +17,7 @@ struct api {
     const struct http_server *server; /* NULL until it listens */
     const struct kafka_server *kafka; /* NULL: off */
     struct view *view;                /* NULL: none */
+    struct telemetry *telemetry;
     atomic_bool draining;
     int64_t started_wall_us;
 };
@@ -56,6 +58,12 @@ const struct dialect *api_dialect(const struct http_exchange *x);
 /* An error in the client's form, of at most 500 bytes; type and code by err. */
 void api_error(struct http_exchange *x, int status, enum err err, const char *param,
                const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The same to whoever waits for a key or another method: with one field more. */
+void api_error_with(struct http_exchange *x, int status, const struct http_header *more,
+                    const struct openai_problem *problem);
+/* 503, in OTLP's form: come again after so many seconds. */
+void api_otlp_retry(struct http_exchange *x, int seconds, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* A query parameter, decoded into the exchange's arena; STR_NONE when absent. */
 struct str api_query(struct http_exchange *x, struct str name);
 /* Percent-decoding into the arena; invalid escapes stay as they are. */
@@ -91,6 +99,14 @@ void api_metric_histogram(struct buf *b, const char *name, struct str labels,
                           enum meter_histogram which, const struct meter_sums *sums, bool seconds);
 void api_local_metrics(struct buf *b, struct api_request *r);
 
+/* ---- otlp.c ---- */
+
+/* Is it for a path of OTLP, whose errors have a form of their own? */
+bool api_is_otlp(const struct http_exchange *x);
+/* The form of a request, and so of its answer. */
+enum otlp_form api_otlp_form(const struct http_exchange *x);
+struct str api_otlp_type(enum otlp_form form);
+
 /* ---- targets.c ---- */
 
 /* The member `targets`. */
@@ -114,6 +130,9 @@ void api_responses(struct api_request *r);
 void api_response(struct api_request *r);
 void api_response_post(struct api_request *r);
 void api_response_delete(struct api_request *r);
+void api_otlp_traces(struct api_request *r);
+void api_otlp_metrics(struct api_request *r);
+void api_otlp_logs(struct api_request *r);
 void api_models(struct api_request *r);
 void api_model(struct api_request *r);
 void api_calls(struct api_request *r);

@@ -1,4 +1,7 @@
 #include "api/api_int.h"
+
+#include <stdio.h>
+
 #include "codec/time.h"
 #include "os/clock.h"
 
@@ -14,22 +17,59 @@ const struct dialect *api_dialect(const struct http_exchange *x)
     return anthropic ? &dialect_anthropic : &dialect_openai;
 }
 
+/* In the language of who asks. */
+static void write_problem(struct http_exchange *x, int status, const struct openai_problem *problem,
+                          struct buf *body)
+{
+    if (api_is_otlp(x))
+        otlp_status_write(api_otlp_form(x), otlp_status_code(status), str_from_c(problem->message),
+                          body);
+    else
+        api_dialect(x)->write_error(body, status, problem);
+}
+
+void api_error_with(struct http_exchange *x, int status, const struct http_header *more,
+                    const struct openai_problem *problem)
+{
+    struct buf body BUF_AUTO;
+    struct str type = api_is_otlp(x) ? api_otlp_type(api_otlp_form(x)) : STR("application/json");
+    struct http_header headers[2] = {HTTP_HEADER("content-type", type)};
+    buf_init(&body, 16384);
+    write_problem(x, status, problem, &body);
+    if (more)
+        headers[1] = *more;
+    http_respond_with(x, status, headers, more ? 2 : 1, buf_str(&body));
+}
+
 void api_error(struct http_exchange *x, int status, enum err err, const char *param,
                const char *format, ...)
 {
     struct buf message BUF_AUTO;
-    struct buf body BUF_AUTO;
     struct openai_problem problem;
     va_list args;
     buf_init(&message, 2048);
-    buf_init(&body, 16384);
     va_start(args, format);
     buf_vprintf(&message, format, args);
     va_end(args);
     openai_problem_set(&problem, openai_error_type(err), param, openai_error_code(err), "%.*s",
                        STR_ARG(buf_str(&message)));
-    api_dialect(x)->write_error(&body, status, &problem);
-    api_json(x, status, buf_str(&body));
+    api_error_with(x, status, NULL, &problem);
+}
+
+void api_otlp_retry(struct http_exchange *x, int seconds, const char *format, ...)
+{
+    struct buf message BUF_AUTO;
+    struct openai_problem problem;
+    char digits[16];
+    va_list args;
+    int n = snprintf(digits, sizeof digits, "%d", seconds);
+    struct http_header retry = HTTP_HEADER("retry-after", str_of(digits, (size_t)n));
+    buf_init(&message, 2048);
+    va_start(args, format);
+    buf_vprintf(&message, format, args);
+    va_end(args);
+    openai_problem_set(&problem, "api_error", NULL, "busy", "%.*s", STR_ARG(buf_str(&message)));
+    api_error_with(x, 503, &retry, &problem);
 }
 
 static int hex_value(char c)

@@ -1,6 +1,7 @@
 /* The table of routes, and the door before it. */
 #include "api/api_int.h"
 #include "base/mem.h"
+#include "codec/base64.h"
 #include "os/clock.h"
 
 static const struct api_route routes[] = {
@@ -15,6 +16,15 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/v1/responses/*"), API_KEY, api_response},
     {STR_INIT("POST"), STR_INIT("/v1/responses/*"), API_KEY, api_response_post},
     {STR_INIT("DELETE"), STR_INIT("/v1/responses/*"), API_KEY, api_response_delete},
+    {STR_INIT("POST"), STR_INIT("/v1/traces"), API_KEY, api_otlp_traces},
+    {STR_INIT("POST"), STR_INIT("/v1/metrics"), API_KEY, api_otlp_metrics},
+    {STR_INIT("POST"), STR_INIT("/v1/logs"), API_KEY, api_otlp_logs},
+    {STR_INIT("POST"), STR_INIT("/otel/v1/traces"), API_KEY, api_otlp_traces},
+    {STR_INIT("POST"), STR_INIT("/otel/v1/metrics"), API_KEY, api_otlp_metrics},
+    {STR_INIT("POST"), STR_INIT("/otel/v1/logs"), API_KEY, api_otlp_logs},
+    {STR_INIT("POST"), STR_INIT("/api/public/otel/v1/traces"), API_KEY, api_otlp_traces},
+    {STR_INIT("POST"), STR_INIT("/api/public/otel/v1/metrics"), API_KEY, api_otlp_metrics},
+    {STR_INIT("POST"), STR_INIT("/api/public/otel/v1/logs"), API_KEY, api_otlp_logs},
     {STR_INIT("GET"), STR_INIT("/v1/models"), API_KEY, api_models},
     {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_model},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},
@@ -53,16 +63,12 @@ static bool path_matches(const struct api_route *route, struct str path, struct 
 
 static void refuse_method(struct http_exchange *x, const char *allowed)
 {
-    struct buf body BUF_AUTO;
     struct openai_problem problem;
-    buf_init(&body, 4096);
+    struct http_header allow = HTTP_HEADER("allow", str_from_c(allowed));
     openai_problem_set(&problem, "invalid_request_error", NULL, "method_not_allowed",
                        "%.*s is not offered at %.*s; use %s", STR_ARG(str_take(x->method, 16)),
                        STR_ARG(str_take(x->path, 200)), allowed);
-    api_dialect(x)->write_error(&body, 405, &problem);
-    struct http_header headers[] = {HTTP_HEADER("content-type", STR("application/json")),
-                                    HTTP_HEADER("allow", str_from_c(allowed))};
-    http_respond_with(x, 405, headers, 2, buf_str(&body));
+    api_error_with(x, 405, &allow, &problem);
 }
 
 /* NULL after answering 404 or 405. */
@@ -88,29 +94,38 @@ static const struct api_route *find_route(struct http_exchange *x, struct str *r
     return NULL;
 }
 
-/* "Authorization: Bearer KEY" as OpenAI's clients send it, or "x-api-key: KEY" as Anthropic's do.
- */
+/* The password of "Basic", which is where Langfuse's clients have their secret key. */
+static struct str basic_password(const struct http_exchange *x, struct str encoded)
+{
+    struct buf text BUF_AUTO;
+    buf_init(&text, 2 * KEY_PRESENTED_BYTES_MAX);
+    if (base64_decode(encoded, &text) != ERR_OK)
+        return STR_NONE;
+    ptrdiff_t colon = str_index(buf_str(&text), ':');
+    return arena_str(x->arena, str_skip(buf_str(&text), colon < 0 ? text.len : (size_t)colon + 1));
+}
+
+/* "Authorization: Bearer KEY" as OpenAI's clients send it, "x-api-key: KEY" as Anthropic's do, or
+ * "Authorization: Basic". */
 static struct str presented_key(const struct http_exchange *x)
 {
     struct str value = http_headers_get(&x->headers, STR("authorization"));
     if (str_starts_nocase(value, STR("bearer ")))
         return str_trim(str_skip(value, 7));
+    if (str_starts_nocase(value, STR("basic ")))
+        return basic_password(x, str_trim(str_skip(value, 6)));
     return http_headers_get(&x->headers, STR("x-api-key"));
 }
 
 static void refuse_stranger(struct http_exchange *x, bool presented)
 {
-    struct buf body BUF_AUTO;
     struct openai_problem problem;
-    buf_init(&body, 4096);
+    struct http_header authenticate = HTTP_HEADER("www-authenticate", STR("Bearer"));
     openai_problem_set(&problem, "invalid_request_error", NULL, "invalid_api_key", "%s",
                        presented
                            ? "the key is not valid; see `weir serve --help` on keys"
                            : "no key: send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
-    api_dialect(x)->write_error(&body, 401, &problem);
-    struct http_header headers[] = {HTTP_HEADER("content-type", STR("application/json")),
-                                    HTTP_HEADER("www-authenticate", STR("Bearer"))};
-    http_respond_with(x, 401, headers, 2, buf_str(&body));
+    api_error_with(x, 401, &authenticate, &problem);
 }
 
 /* False after answering 401 or 403. */
@@ -202,6 +217,11 @@ void api_set_server(struct api *api, const struct http_server *server)
 void api_set_view(struct api *api, struct view *view)
 {
     api->view = view;
+}
+
+void api_set_telemetry(struct api *api, struct telemetry *telemetry)
+{
+    api->telemetry = telemetry;
 }
 
 void api_set_draining(struct api *api)

@@ -210,14 +210,15 @@ static enum log_durability durability_of(const struct config *c)
     return c->log.durability == CONFIG_DURABILITY_SYNC ? LOG_SYNC : LOG_WRITE;
 }
 
-static enum err open_calls_topic(struct gateway *g, const struct config *c, struct buf *detail)
+enum err gateway_topic_open(struct log *log, const struct config *c, struct str name,
+                            struct buf *detail, struct log_part **ret_part)
 {
     struct log_topic_config wanted = LOG_TOPIC_CONFIG_DEFAULT;
     struct log_topic *topic = NULL;
     wanted.durability = durability_of(c);
     wanted.retention_ms = c->log.retention_age_ms ? c->log.retention_age_ms : -1;
     wanted.retention_bytes = c->log.retention_size_bytes ? c->log.retention_size_bytes : -1;
-    enum err err = log_topic_open(g->log, STR("weir.calls"), &wanted, &topic);
+    enum err err = log_topic_open(log, name, &wanted, &topic);
     if (err == ERR_OK) {
         /* The file is what counts, also for a topic that an earlier start made. */
         struct log_topic_config present = log_topic_config(topic);
@@ -231,10 +232,10 @@ static enum err open_calls_topic(struct gateway *g, const struct config *c, stru
         }
     }
     if (err != ERR_OK) {
-        buf_printf(detail, "topic weir.calls: %s", err_text(err));
+        buf_printf(detail, "topic %.*s: %s", STR_ARG(name), err_text(err));
         return err;
     }
-    g->calls = log_topic_part(topic, 0);
+    *ret_part = log_topic_part(topic, 0);
     return ERR_OK;
 }
 
@@ -276,7 +277,7 @@ enum err gateway_new(const struct gateway_options *options, struct buf *detail,
         err = tls_client_context_new(&tls, detail, &g->tls);
     }
     if (err == ERR_OK)
-        err = open_calls_topic(g, options->config, detail);
+        err = gateway_topic_open(g->log, options->config, STR("weir.calls"), detail, &g->calls);
     if (err == ERR_OK) {
         int64_t age_ms = options->config->log.retention_age_ms;
         err = stored_open(g->log, g->calls, g->data_dir, age_ms ? age_ms : -1, detail, &g->stored);

@@ -43,6 +43,9 @@ MUST_CHECK enum err gateway_new(const struct gateway_options *options, struct bu
                                 struct gateway **ret_gateway);
 /* When no loop runs and every half is freed. */
 void gateway_free(struct gateway *g);
+/* A topic of Weir's own, kept as the configuration says that calls are: its first partition. */
+MUST_CHECK enum err gateway_topic_open(struct log *log, const struct config *c, struct str name,
+                                       struct buf *detail, struct log_part **ret_part);
 /* One loop's half, before the loop runs. index: 0… in the order of creation. */
 MUST_CHECK enum err gateway_loop_new(struct gateway *g, struct loop *loop, unsigned index,
                                      struct buf *detail, struct gateway_loop **ret_loop);

@@ -1,8 +1,8 @@
 /* A call's record: docs/internals/call.md lists its members. */
 #include "call/call_int.h"
-#include "call/usage.h"
 #include "codec/json_write.h"
 #include "codec/time.h"
+#include "codec/usage.h"
 #include "os/clock.h"
 
 /* A body of that size is a part of the record for itself: copying it would cost more than a part.

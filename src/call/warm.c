@@ -3,10 +3,10 @@
 #include "base/mem.h"
 #include "call/blob.h"
 #include "call/gateway_int.h"
-#include "call/usage.h"
 #include "codec/digest.h"
 #include "codec/json_scan.h"
 #include "codec/time.h"
+#include "codec/usage.h"
 #include "os/clock.h"
 
 enum {

@@ -5,11 +5,11 @@
 #include <stdio.h>
 
 #include "base/mem.h"
-#include "call/usage.h"
 #include "cli/call_source.h"
 #include "cli/commands.h"
 #include "codec/json_scan.h"
 #include "codec/json_write.h"
+#include "codec/usage.h"
 #include "state/prices.h"
 
 enum {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/telemetry.h"
 #include "base/mem.h"
 #include "call/gateway.h"
 #include "cli/commands.h"
@@ -47,6 +48,7 @@ struct serve {
     struct local_models *local;
     struct gateway *gateway;
     struct view *view; /* NULL: it could not be opened */
+    struct telemetry telemetry;
     struct api *api;
     struct tls_context *tls;
     struct http_server *server;
@@ -274,7 +276,9 @@ static enum err open_server(struct serve *s, struct buf *detail)
     const struct config *c = s->config;
     if (c->listen.tls.enabled)
         TRY(make_tls(c, detail, &s->tls));
+    TRY(telemetry_open(s->log, c, detail, &s->telemetry));
     s->api = api_new(s->gateway);
+    api_set_telemetry(s->api, &s->telemetry);
     open_view(s);
     api_set_view(s->api, s->view);
     struct http_server_options options = {

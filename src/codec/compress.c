@@ -26,6 +26,7 @@ enum {
     ZSTD_WINDOW_LOG = 25, /* 32 MiB: more is refused, whatever a frame asks for */
     GZIP_LEVEL = 1,
     GZIP_WINDOW_BITS = 15 + 16, /* zlib: 16 more means a gzip member */
+    ANY_WINDOW_BITS = 15 + 32,  /* that, or zlib's own form, whichever comes */
 };
 
 static const char xerial_magic[8] = "\x82SNAPPY";
@@ -319,7 +320,7 @@ static enum err gzip_read(struct str in, size_t end, struct buf *out)
     if (in.len > UINT32_MAX)
         return ERR_TOO_LARGE;
     z_stream z = {.next_in = (Bytef *)(uintptr_t)in.ptr, .avail_in = (uInt)in.len};
-    if (inflateInit2(&z, GZIP_WINDOW_BITS) != Z_OK)
+    if (inflateInit2(&z, ANY_WINDOW_BITS) != Z_OK)
         return ERR_NO_MEMORY;
     enum err error = ERR_OK;
     for (bool ended = false; error == ERR_OK && !ended;)

@@ -1,8 +1,9 @@
 /* Compression as Kafka's record batches use it: one call a batch, no streams kept between calls.
  *
  * Written: gzip member, raw snappy in xerial framing, one LZ4 frame, one zstd frame. Read: the
- * same, and raw snappy without a frame (some producers leave it out). Every reader has a maximum
- * output, because a few bytes of a hostile batch can ask for gigabytes. */
+ * same, raw snappy without a frame (some producers leave it out), and zlib's form as gzip's (HTTP's
+ * "deflate"). Every reader has a maximum output, because a few bytes of a hostile batch can ask for
+ * gigabytes. */
 #ifndef WEIR_CODEC_COMPRESS_H
 #define WEIR_CODEC_COMPRESS_H
 

@@ -13,6 +13,8 @@
 
 #include <stdint.h>
 
+#include "codec/json_write.h"
+
 enum usage_source {
     USAGE_NONE,     /* nobody said, and nobody counted: the counts are 0 */
     USAGE_PROVIDER, /* as upstream reported it */
@@ -42,5 +44,10 @@ struct usage {
     unsigned suspect; /* bits of usage_suspect */
     enum usage_source source;
 };
+
+/* The object of a record, or null for USAGE_NONE. */
+void usage_write(struct json_writer *w, const struct usage *u);
+/* Read one back (JSON); anything that is not an object with a source is USAGE_NONE. */
+struct usage usage_read(struct str json);
 
 #endif

@@ -1,4 +1,4 @@
-#include "call/usage.h"
+#include "codec/usage.h"
 
 #include "codec/json_scan.h"
 
