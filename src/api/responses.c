@@ -2,14 +2,21 @@
  * made it, admin keys too: what others said is theirs (GET /api/v1/calls shows it to admins). */
 #include "api/api_int.h"
 #include "call/stored.h"
+#include "dialect/responses_replay.h"
 #include "net/work.h"
 
-enum { ITEMS_DEFAULT = 20, ITEMS_MAX = 100 };
+enum {
+    ITEMS_DEFAULT = 20,
+    ITEMS_MAX = 100,
+    EVENTS_BYTES_MAX = 512 << 20, /* of a response told as events */
+};
 
 struct responses_work {
     struct api_request *r;
     struct str id;
     struct responses_page page;
+    bool stream;
+    int64_t after; /* events up to that number are not wanted; -1: all are */
     struct buf body;
     enum err err;
     struct openai_problem problem; /* empty: by err */
@@ -30,7 +37,9 @@ static void answer(void *arg)
     struct http_exchange *x = w->r->x;
     struct str id = str_take(w->id, 100);
     if (w->err == ERR_OK)
-        api_json(x, 200, buf_str(&w->body));
+        http_respond(x, 200,
+                     w->stream ? STR("text/event-stream; charset=utf-8") : STR("application/json"),
+                     buf_str(&w->body));
     else if (*w->problem.message)
         api_error(x, err_http_status(w->err), w->err, *w->problem.param ? w->problem.param : NULL,
                   "%s", w->problem.message);
@@ -52,17 +61,26 @@ static void run_read(void *arg)
     struct responses_work *w = arg;
     struct stored *stored = gateway_stored(w->r->api->gateway);
     w->err = stored_read(stored, w->id, w->r->key->name, &w->body);
+    if (w->err != ERR_OK || !w->stream)
+        return;
+    struct buf events;
+    buf_init(&events, EVENTS_BYTES_MAX);
+    w->err = responses_replay(buf_str(&w->body), JSON_DEPTH_MAX, w->after, &events);
+    buf_release(&w->body);
+    w->body = events;
 }
 
 static void read_one(struct api_request *r, struct str id)
 {
     struct str stream = api_query(r->x, STR("stream"));
-    if (stream.ptr && str_eq(stream, STR("true"))) {
-        api_error(r->x, 400, ERR_UNSUPPORTED, "stream",
-                  "a stored response is read in one piece: leave stream out");
+    struct str after = api_query(r->x, STR("starting_after"));
+    uint64_t number;
+    if (!api_query_number(r->x, STR("starting_after"), 0, INT32_MAX, &number))
         return;
-    }
-    work_start(r->x->loop, run_read, answer, begin(r, id));
+    struct responses_work *w = begin(r, id);
+    w->stream = stream.ptr && str_eq(stream, STR("true"));
+    w->after = after.ptr ? (int64_t)number : -1;
+    work_start(r->x->loop, run_read, answer, w);
 }
 
 /* ---- Its input ---- */

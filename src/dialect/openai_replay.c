@@ -4,6 +4,7 @@
 
 #include "codec/json_scan.h"
 #include "codec/json_write.h"
+#include "dialect/replay.h"
 
 struct replay {
     struct buf *out;
@@ -53,25 +54,10 @@ static void chunk_begin(struct replay *p)
     json_writer_init(&p->w, p->out);
 }
 
-/* What stands in the answer may stand on several lines; an event's data is one. */
-static void append_on_one_line(struct buf *out, struct str json)
-{
-    size_t from = 0;
-    if (!json.len)
-        return;
-    for (size_t i = 0; i < json.len; i++) {
-        if (json.ptr[i] != '\n' && json.ptr[i] != '\r')
-            continue;
-        buf_append(out, json.ptr + from, i - from);
-        from = i + 1;
-    }
-    buf_append(out, json.ptr + from, json.len - from);
-}
-
 static void chunk_end(struct replay *p)
 {
     buf_append_char(p->out, ']');
-    append_on_one_line(p->out, buf_str(&p->common));
+    replay_line_append(p->out, buf_str(&p->common));
     buf_append_str(p->out, STR("}\n\n"));
 }
 
@@ -92,40 +78,13 @@ static void choice_end(struct replay *p, struct str finish, struct str more)
     if (p->has_delta)
         json_object_end(&p->w);
     if (more.len)
-        append_on_one_line(p->out, more);
+        replay_line_append(p->out, more);
     json_member_raw(&p->w, STR("finish_reason"), finish.len ? finish : STR("null"));
     json_object_end(&p->w);
     chunk_end(p);
 }
 
 /* ---- Text ---- */
-
-static size_t escape_length(struct str raw)
-{
-    if (raw.len < 2 || raw.ptr[1] != 'u')
-        return 2;
-    /* The halves of a surrogate pair stay together. */
-    bool high = raw.len >= 12 && (raw.ptr[2] == 'd' || raw.ptr[2] == 'D') &&
-                strchr("89abAB", raw.ptr[3]) && raw.ptr[6] == '\\' && raw.ptr[7] == 'u';
-    return high ? 12 : 6;
-}
-
-/* The longest beginning of up to CHAT_REPLAY_DELTA_BYTES that ends between two characters. */
-static struct str first_piece(struct str raw)
-{
-    size_t end = 0;
-    while (end < raw.len) {
-        size_t next = end + 1;
-        if (raw.ptr[end] == '\\')
-            next = end + escape_length(str_skip(raw, end));
-        while (next < raw.len && ((unsigned char)raw.ptr[next] & 0xc0) == 0x80)
-            next++;
-        if (next > CHAT_REPLAY_DELTA_BYTES && end > 0)
-            break;
-        end = next;
-    }
-    return str_take(raw, end);
-}
 
 /* As it stands in the answer, its escapes too. */
 static void write_key(struct replay *p, const struct json_value *key)
@@ -142,7 +101,7 @@ static void write_text(struct replay *p, int64_t index, const struct json_value 
 {
     struct str rest = json_text_raw(text);
     while (rest.len) {
-        struct str piece = first_piece(rest);
+        struct str piece = replay_piece(rest);
         choice_begin(p, index);
         write_key(p, key);
         json_str_raw(&p->w, piece);
@@ -158,7 +117,7 @@ static void write_raw_member(struct replay *p, int64_t index, const struct json_
 {
     choice_begin(p, index);
     write_key(p, key);
-    append_on_one_line(p->out, value->raw);
+    replay_line_append(p->out, value->raw);
     p->w.comma = true;
     choice_end(p, STR_NONE, STR_NONE);
 }
@@ -174,7 +133,7 @@ static void write_tool_call(struct replay *p, int64_t index, int64_t number, str
         space++;
     if (inside.ptr[space] != '}')
         buf_append_char(p->out, ',');
-    append_on_one_line(p->out, inside);
+    replay_line_append(p->out, inside);
     buf_append_char(p->out, ']');
     p->w.comma = true;
     choice_end(p, STR_NONE, STR_NONE);
@@ -287,8 +246,8 @@ static void write_usage(struct replay *p)
 {
     chunk_begin(p);
     buf_append_str(p->out, STR("],\"usage\":"));
-    append_on_one_line(p->out, p->usage);
-    append_on_one_line(p->out, buf_str(&p->common));
+    replay_line_append(p->out, p->usage);
+    replay_line_append(p->out, buf_str(&p->common));
     buf_append_str(p->out, STR("}\n\n"));
 }
 

@@ -6,9 +6,6 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Text of one delta at most, as it stands in JSON; longer text comes in several. */
-#define CHAT_REPLAY_DELTA_BYTES ((size_t)4096)
-
 /* Append the events of a whole answer (JSON, validated to max_depth): for each choice its role, its
  * text in pieces, other members of its message, its tool calls one by one, its finish_reason; then
  * usage, if the answer has it and the caller asked for it, in a chunk without choices; then [DONE].

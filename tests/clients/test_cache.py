@@ -11,7 +11,7 @@ PRICES = {"up/m": {"input": 1, "output": 2}}
 @contextlib.contextmanager
 def cached(*mock_arguments, cache=None, keys=None, more=None, arguments=()):
     with servers.start("mock", *mock_arguments) as mock:
-        config = {"providers": {"up": gateway.provider(mock.url)}, "prices": PRICES,
+        config = {"providers": {"up": gateway.provider(mock.url), "native": gateway.provider(mock.url, responses="native")}, "prices": PRICES,
                   "models": {"c": {"targets": ["up/m"], "retry": {"attempts": 1}, "cache": cache or {"ttl": "1h"}},
                              "plain": "up/m"} | (more or {})}
         if keys:
@@ -252,18 +252,88 @@ def test_warm_after_a_restart(tmp_path):
             begun = time.monotonic()
             first = ask(weir)
             ask(weir, "streamed", stream=True)
+            told = weir.post_to("/v1/responses", {"model": "c", "input": "Hello", "stream": True})
             assert ask(weir).headers["x-weir-cache"] == "hit"
         with serve() as server:
             weir = gateway.Gateway(server, tmp_path)
             weir.mock = mock
-            assert gateway.until(lambda: weir.get("/api/v1/status").json()["caches"][0]["entries"] == 2)
+            assert gateway.until(lambda: weir.get("/api/v1/status").json()["caches"][0]["entries"] == 3)
+            retold = weir.post_to("/v1/responses", {"model": "c", "input": "Hello", "stream": True})
+            assert retold.headers["x-weir-cache"] == "hit" and response_events(retold)[-1]["response"] == response_events(told)[-1]["response"]
             again = ask(weir)
             assert again.headers["x-weir-cache"] == "hit" and again.content == first.content
             assert ask(weir, "streamed", stream=True).headers["x-weir-cache"] == "hit"
             assert weir.record_of(again)["cache"]["source"] == weir.call(first.headers["x-weir-call-id"])["id"]
             time.sleep(max(0, 3.1 - (time.monotonic() - begun)))
             assert "x-weir-cache" not in ask(weir).headers  # the ttl counts from the answer's own time
-        assert gateway.mock_stats(mock)["requests"] == 3
+        assert gateway.mock_stats(mock)["requests"] == 4
+
+
+def responses_cached(way, *mock_arguments):
+    more = {"r": {"targets": ["native/m" if way == "native" else "up/m"], "cache": {"ttl": "1h"}}}
+    return cached(*mock_arguments, more=more)
+
+
+def ask_response(weir, stream, **more):
+    return weir.post_to("/v1/responses", {"model": "r", "input": "Hello"} | ({"stream": True} if stream else {}) | more)
+
+
+def response_events(answer):
+    events = [json.loads(line[6:]) for line in answer.text.split("\n") if line.startswith("data: ")]
+    assert [e["sequence_number"] for e in events] == list(range(len(events)))
+    return events
+
+
+LOOK_UP = [{"type": "function", "name": "look_up", "parameters": {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}}]
+
+
+@pytest.mark.parametrize("way", ["native", "translated"])
+@pytest.mark.parametrize("first", [True, False], ids=["streamed first", "whole first"])
+def test_responses_in_either_form(way, first):
+    with responses_cached(way) as weir:
+        for number, more in enumerate([{}, {"tools": LOOK_UP}, {"reasoning": {"effort": "low", "summary": "auto"}}, {"input": "mock:refuse"}]):
+            brought = ask_response(weir, first, **more)
+            streamed, whole = ask_response(weir, True, **more), ask_response(weir, False, **more)
+            assert asked(weir) == number + 1 and [a.headers.get("x-weir-cache") for a in (brought, streamed, whole)] == [None, "hit", "hit"]
+            check_forms(brought, streamed, whole)
+            records = [weir.record_of(a) for a in (brought, streamed, whole)]
+            assert [r["outcome"] for r in records] == ["ok", "cached", "cached"] and records[1]["response"] == whole.json()
+            assert records[0]["usage"] == records[1]["usage"] == records[2]["usage"]
+
+
+def check_forms(brought, streamed, whole):
+    """The same answer, told again: in fewer pieces, but with the same events."""
+    events = response_events(streamed)
+    assert events[-1]["response"] == whole.json() and events[-1]["type"] == "response.completed"
+    if brought.headers["content-type"] == "application/json":
+        assert brought.json() == whole.json()
+        return
+    texts, kinds = [], []
+    for answer in (brought, streamed):
+        told = response_events(answer)
+        texts.append("".join(e["delta"] for e in told if e["type"].endswith(".delta")))
+        kinds.append([e["type"] for e in told if not e["type"].endswith(".delta")])
+    assert texts[0] == texts[1] and kinds[0] == kinds[1]
+
+
+def test_a_response_from_the_cache_is_one_that_the_sdk_reads_and_continues():
+    with responses_cached("translated") as weir, weir.client() as client:
+        ask_response(weir, False)
+        with client.responses.stream(model="r", input="Hello") as stream:
+            kinds = {event.type for event in stream}
+            final = stream.get_final_response()
+        assert "response.output_text.delta" in kinds and asked(weir) == 1
+        client.responses.create(model="r", input="And?", previous_response_id=final.id)
+        assert len(json.loads(httpx.get(weir.mock.url + "/mock/last/body").text)["messages"]) == 3
+
+
+@pytest.mark.parametrize("way", ["native", "translated"])
+def test_broken_streams_of_responses_are_not_kept(way):
+    with responses_cached(way) as weir:
+        for fault in ("reset-mid-body", "error-in-stream", "no-done" if way == "native" else "close-mid-body"):
+            for _ in range(2):
+                assert "x-weir-cache" not in ask_response(weir, True, input=f"mock:fault={fault}").headers
+        assert weir.get("/api/v1/status").json()["caches"][0]["entries"] == 0
 
 
 def test_embeddings_and_completions():

@@ -1,5 +1,6 @@
 /* Streams of any target as a response. The first byte says whose: g Gemini's, o OpenAI's chat, a
- * Anthropic's, r the Responses API's own, watched. Each further line is an event's data.
+ * Anthropic's, r the Responses API's own, watched. Each further line is an event's data. w: a whole
+ * response, told as a stream.
  *
  * Whatever comes, what is written is JSON event by event, numbered without a gap; nothing follows
  * the last event; a stream's last event and an answer in one piece hold the same items. */
@@ -9,6 +10,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "dialect/dialect.h"
+#include "dialect/responses_replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -55,6 +57,18 @@ static struct str check_stream(struct str stream)
     return last.raw;
 }
 
+static void replay_whole(struct str response)
+{
+    struct json_value value;
+    struct buf out BUF_AUTO;
+    buf_init(&out, (size_t)BYTES_MAX * 256);
+    if (responses_replay(response, DEPTH_MAX, -1, &out) != ERR_OK)
+        return;
+    struct str last = check_stream(buf_str(&out));
+    ASSERT(last.len && json_validate(response, DEPTH_MAX, &value) == ERR_OK);
+    ASSERT(last.len <= value.raw.len);
+}
+
 static void check_same(struct str last, struct str whole)
 {
     struct json_value a, b;
@@ -93,6 +107,7 @@ static void relay_lines(const struct dialect *from, struct str lines)
                    !relay.answer.choices->has_logprobs;
         if (relay.answer.whole && !relay.answer.truncated && one && last.len)
             check_same(last, buf_str(&whole));
+        replay_whole(buf_str(&whole));
     }
     from->reader_free(reader);
     dialect_responses.writer_free(relay.writer);
@@ -131,6 +146,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 'o': relay_lines(&dialect_openai, lines); break;
     case 'a': relay_lines(&dialect_anthropic, lines); break;
     case 'r': watch_lines(lines); break;
+    case 'w': replay_whole(lines); break;
     case 'e':
         dialect_gemini.read_error(lines, 500, &problem);
         ASSERT(*problem.message && *problem.type);

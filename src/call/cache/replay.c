@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "dialect/openai_replay.h"
+#include "dialect/responses_replay.h"
 #include "os/clock.h"
 
 enum { EVENTS_FACTOR = 8 /* an answer's events are not larger than that many times itself */ };
@@ -83,6 +84,8 @@ static enum err write_events(struct replay_use *u, struct str body)
     };
     if (from->dialect == &dialect_openai) /* with every member that the answer has */
         return openai_chat_replay(body, from->max_depth, from->usage_asked, &u->bytes);
+    if (from->dialect == &dialect_responses)
+        return responses_replay(body, from->max_depth, -1, &u->bytes);
     if (!from->dialect->read_answer || !from->dialect->writer_new)
         return ERR_UNSUPPORTED;
     w.writer = from->dialect->writer_new(&options);
