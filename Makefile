@@ -12,7 +12,7 @@ Q     := $(if $(V),,@)
 OUT   := $(if $(filter release,$(MODE)),$(BUILD),$(BUILD)/$(MODE))
 
 # Bottom to top. A folder may include itself and what stands before it; tools/check-layers knows the exceptions.
-LAYERS := base os codec net log kafka config state text dialect model call view api cli
+LAYERS := base os codec net log kafka config state text dialect model call view alert api cli
 
 CFLAGS_release := -O2 -DNDEBUG
 CFLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer

@@ -9,6 +9,7 @@
 
 #include "net/http_server.h"
 
+struct alerts;
 struct api;
 struct gateway;
 struct kafka_server;
@@ -22,6 +23,8 @@ struct api *api_new(struct gateway *gateway);
 void api_set_view(struct api *api, struct view *view);
 /* Where OTLP and scores go; outlives it. Before the loops run. */
 void api_set_telemetry(struct api *api, struct telemetry *telemetry);
+/* For /api/v1/alerts; outlives it. Before the loops run. */
+void api_set_alerts(struct api *api, struct alerts *alerts);
 void api_free(struct api *api);
 struct http_handler api_handler(struct api *api);
 /* The listener whose connections /metrics counts; before the loops run. */

@@ -18,6 +18,7 @@ struct api {
     const struct kafka_server *kafka; /* NULL: off */
     struct view *view;                /* NULL: none */
     struct telemetry *telemetry;
+    struct alerts *alerts; /* NULL: none */
     atomic_bool draining;
     int64_t started_wall_us;
 };
@@ -147,6 +148,9 @@ void api_status(struct api_request *r);
 void api_stats(struct api_request *r);
 void api_view(struct api_request *r);
 void api_view_rebuild(struct api_request *r);
+void api_alerts(struct api_request *r);
+void api_alert_action(struct api_request *r);
+void api_alert_unsilence(struct api_request *r);
 void api_openapi(struct api_request *r);
 void api_health(struct api_request *r);
 void api_metrics(struct api_request *r);

@@ -2,6 +2,7 @@
  * process; those of calls, targets, local models and Kafka stand in files of their own. */
 #include <unistd.h>
 
+#include "alert/alert.h"
 #include "api/api_int.h"
 #include "codec/decimal.h"
 #include "log/log.h"
@@ -176,6 +177,20 @@ static void view_metrics(struct buf *b, struct view *view)
                s.failed);
 }
 
+static void alert_metrics(struct buf *b, struct alerts *alerts)
+{
+    struct alerts_stats s;
+    alerts_stats(alerts, &s);
+    api_metric(b, "weir_alerts", "gauge", "Alerts configured.", s.alerts);
+    api_metric(b, "weir_alerts_firing", "gauge", "Groups of calls whose alert holds.", s.firing);
+    api_metric(b, "weir_alert_events_total", "counter", "Beginnings and ends.", s.events);
+    api_metric_head(b, "weir_alert_notifications_total", "counter", "Messages of alerts.");
+    buf_printf(b,
+               "weir_alert_notifications_total{result=\"told\"} %llu\n"
+               "weir_alert_notifications_total{result=\"failed\"} %llu\n",
+               (unsigned long long)s.told, (unsigned long long)s.failed);
+}
+
 void api_metrics(struct api_request *r)
 {
     struct buf body BUF_AUTO;
@@ -193,6 +208,8 @@ void api_metrics(struct api_request *r)
         api_kafka_metrics(&body, api->kafka);
     if (api->view)
         view_metrics(&body, api->view);
+    if (api->alerts)
+        alert_metrics(&body, api->alerts);
     process_metrics(&body, api->started_wall_us);
     http_respond(r->x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&body));
 }

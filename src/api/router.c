@@ -39,6 +39,9 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/api/v1/stats"), API_KEY, api_stats},
     {STR_INIT("GET"), STR_INIT("/api/v1/view"), API_ADMIN, api_view},
     {STR_INIT("POST"), STR_INIT("/api/v1/view/rebuild"), API_ADMIN, api_view_rebuild},
+    {STR_INIT("GET"), STR_INIT("/api/v1/alerts"), API_ADMIN, api_alerts},
+    {STR_INIT("POST"), STR_INIT("/api/v1/alerts/*"), API_ADMIN, api_alert_action},
+    {STR_INIT("DELETE"), STR_INIT("/api/v1/alerts/*"), API_ADMIN, api_alert_unsilence},
     {STR_INIT("GET"), STR_INIT("/api/v1/openapi.json"), API_PUBLIC, api_openapi},
     {STR_INIT("GET"), STR_INIT("/health"), API_PUBLIC, api_health},
     {STR_INIT("GET"), STR_INIT("/metrics"), API_LOOPBACK, api_metrics},
@@ -222,6 +225,11 @@ void api_set_view(struct api *api, struct view *view)
 void api_set_telemetry(struct api *api, struct telemetry *telemetry)
 {
     api->telemetry = telemetry;
+}
+
+void api_set_alerts(struct api *api, struct alerts *alerts)
+{
+    api->alerts = alerts;
 }
 
 void api_set_draining(struct api *api)

@@ -9,6 +9,8 @@ const struct cli_command *const cli_commands[] = {
     &cli_reprice,
     &cli_topic,
     &cli_model,
+    &cli_alert,
+    &cli_view,
     &cli_check,
     &cli_bench,
     &cli_mock,

@@ -16,6 +16,8 @@ extern const struct cli_command cli_check;
 extern const struct cli_command cli_model;
 extern const struct cli_command cli_reprice;
 extern const struct cli_command cli_topic;
+extern const struct cli_command cli_alert;
+extern const struct cli_command cli_view;
 extern const struct cli_command cli_version;
 
 #endif

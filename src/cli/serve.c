@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "alert/alert.h"
 #include "api/api.h"
 #include "api/telemetry.h"
 #include "base/mem.h"
@@ -47,7 +48,8 @@ struct serve {
     struct key_fold *fold;
     struct local_models *local;
     struct gateway *gateway;
-    struct view *view; /* NULL: it could not be opened */
+    struct view *view;     /* NULL: it could not be opened */
+    struct alerts *alerts; /* NULL: they could not be opened */
     struct telemetry telemetry;
     struct api *api;
     struct tls_context *tls;
@@ -271,6 +273,19 @@ static void open_view(struct serve *s)
         say("warn", "event=view_open error=\"%.*s\"", STR_ARG(buf_str(&detail)));
 }
 
+static void open_alerts(struct serve *s)
+{
+    struct buf detail BUF_AUTO;
+    buf_init(&detail, 4096);
+    struct alerts_options options = {.log = s->log,
+                                     .calls = gateway_calls(s->gateway),
+                                     .config = s->config,
+                                     .ca_file = str_from_c(s->ca_file),
+                                     .report = on_log_report};
+    if (alerts_open(&options, &detail, &s->alerts) != ERR_OK)
+        say("warn", "event=alerts_open error=\"%.*s\"", STR_ARG(buf_str(&detail)));
+}
+
 static enum err open_server(struct serve *s, struct buf *detail)
 {
     const struct config *c = s->config;
@@ -281,6 +296,8 @@ static enum err open_server(struct serve *s, struct buf *detail)
     api_set_telemetry(s->api, &s->telemetry);
     open_view(s);
     api_set_view(s->api, s->view);
+    open_alerts(s);
+    api_set_alerts(s->api, s->alerts);
     struct http_server_options options = {
         .host = c->listen.http.host,
         .port = c->listen.http.port,
@@ -336,6 +353,8 @@ static void reload(struct serve *s)
         s->tls = tls;
     }
     gateway_reload(s->gateway, fresh);
+    if (s->alerts)
+        alerts_configure(s->alerts, fresh);
     config_put(s->config);
     s->config = fresh;
     const struct local_options local = local_options(s);
@@ -478,6 +497,7 @@ static void stop(struct serve *s)
     http_server_free(s->server);
     kafka_server_free(s->kafka);
     api_free(s->api);
+    alerts_close(s->alerts);
     view_close(s->view);
     for (unsigned i = 0; i < s->loop_count; i++)
         gateway_loop_free(s->halves[i]);

@@ -38,7 +38,10 @@ enum {
     CONFIG_PARAMS_MAX = 32,      /* of one alias */
     CONFIG_CONDITIONS_MAX = 16,  /* of one target, those of the aliases it came through included */
     CONFIG_NAME_BYTES_MAX = 128, /* of a provider, alias or key */
-    CONFIG_MISTAKES_MAX = 100    /* lines reported; one more says how many were left out */
+    CONFIG_ALERTS_MAX = 200,
+    CONFIG_NOTIFY_MAX = 32,     /* whom alerts tell */
+    CONFIG_RECIPIENTS_MAX = 20, /* of one of them */
+    CONFIG_MISTAKES_MAX = 100   /* lines reported; one more says how many were left out */
 };
 
 /* ---- Parts ---- */
@@ -304,6 +307,80 @@ struct config_key {
 /* "600/m": at least a count of 0 and one of /s /m /h /d. ERR_INVALID, ERR_OUT_OF_RANGE. */
 MUST_CHECK enum err config_rate_parse(struct str text, struct config_rate *ret_rate);
 
+/* ---- Alerts ---- */
+
+/* What an alert measures over its window. */
+enum config_measure {
+    CONFIG_MEASURE_CALLS,
+    CONFIG_MEASURE_ERRORS,
+    CONFIG_MEASURE_ERROR_RATE, /* of 1 */
+    CONFIG_MEASURE_COST,       /* USD */
+    CONFIG_MEASURE_INPUT,      /* tokens */
+    CONFIG_MEASURE_OUTPUT,
+    CONFIG_MEASURE_TOKENS,
+    CONFIG_MEASURE_TOTAL, /* s, the percentile of calls */
+    CONFIG_MEASURE_FIRST, /* s, the percentile of first tokens */
+    CONFIG_MEASURE_BURN   /* error rate / (1 - objective), in the window and in its last twelfth */
+};
+
+enum config_alert_by {
+    CONFIG_BY_NONE,
+    CONFIG_BY_MODEL,
+    CONFIG_BY_TARGET,
+    CONFIG_BY_KEY,
+    CONFIG_BY_ENDPOINT,
+    CONFIG_BY_OUTCOME,
+    CONFIG_BY_USER
+};
+
+/* Which calls count: an empty member lets all pass. */
+struct config_alert_filter {
+    struct str model, target, key, endpoint, outcome, user;
+    struct str status; /* "429" or "4xx" */
+    struct str q;      /* words, all of them are in what was asked or answered */
+};
+
+struct config_alert {
+    struct str name;
+    struct str when; /* as written: "error_rate > 5%" */
+    enum config_measure measure;
+    int percentile;   /* per mille: 500, 900, 950, 990, 999 */
+    bool change;      /* against the window before: 0.5 is half as much again */
+    bool below;       /* `<` */
+    double limit;     /* in the measure's unit */
+    double objective; /* of CONFIG_MEASURE_BURN: 0.99 */
+    int64_t over_ms;
+    enum config_alert_by by;
+    struct config_alert_filter where;
+    int64_t calls_min;  /* fewer in the window say nothing */
+    int64_t repeat_ms;  /* told again while it lasts; 0: once */
+    const uint32_t *to; /* numbers of config.notify */
+    size_t to_count;
+};
+
+enum config_notify_form { CONFIG_NOTIFY_JSON, CONFIG_NOTIFY_SLACK, CONFIG_NOTIFY_MAIL };
+
+/* Whom alerts tell. */
+struct config_notify {
+    struct str name;
+    enum config_notify_form form;
+    struct str url; /* a webhook's; a secret, as Slack's are */
+    const struct config_header *headers;
+    size_t header_count;
+    bool internal;   /* its address may be one that is not public */
+    struct str host; /* mail: the server */
+    uint16_t port;
+    bool tls; /* from the first byte, else by STARTTLS where the server offers it */
+    struct str user;
+    struct str password; /* a secret */
+    struct str from;
+    const struct str *recipients;
+    size_t recipient_count;
+};
+
+/* "model", …; "" for CONFIG_BY_NONE. */
+struct str config_alert_by_name(enum config_alert_by by);
+
 /* ---- The snapshot ---- */
 
 struct config_private;
@@ -331,6 +408,10 @@ struct config {
     bool keys_given; /* false: no `keys` in the file: an admin key is made at the first start */
     const struct config_key *keys;
     size_t key_count;
+    const struct config_alert *alerts;
+    size_t alert_count;
+    const struct config_notify *notify;
+    size_t notify_count;
     struct config_private *private_;
 };
 

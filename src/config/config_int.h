@@ -74,6 +74,7 @@ struct loader {
     const struct node *models;
     const struct node *keys;
     const struct node *prices;
+    const struct node *alerts;
     bool providers_given;
     /* Inside one provider: the first unset variable met, which leaves the provider out. */
     bool in_provider;
@@ -246,5 +247,11 @@ void providers_finish(struct loader *l);
 void models_read(struct loader *l);
 void keys_read(struct loader *l);
 void prices_read(struct loader *l);
+
+read_fn read_notify;
+void alerts_read(struct loader *l);
+/* A mapping of header names to values, into an array of the snapshot. */
+void headers_read(struct loader *l, const struct node *n, const struct config_header **ret_headers,
+                  size_t *ret_count);
 
 #endif

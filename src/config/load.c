@@ -71,12 +71,21 @@ static void keep_prices(struct loader *l, const struct field *field, const struc
     l->prices = n;
 }
 
+static void keep_alerts(struct loader *l, const struct field *field, const struct node *n,
+                        void *object)
+{
+    (void)field;
+    (void)object;
+    l->alerts = n;
+}
+
 const struct field config_fields[] = {
     {.name = "listen", .read = read_listen}, FIELD("data", read_text, struct config, data),
     {.name = "log", .read = read_log},       {.name = "local", .read = read_local},
     {.name = "limits", .read = read_limits}, {.name = "providers", .read = read_providers},
     {.name = "models", .read = keep_models}, {.name = "prices", .read = keep_prices},
-    {.name = "keys", .read = keep_keys},
+    {.name = "keys", .read = keep_keys},     {.name = "notify", .read = read_notify},
+    {.name = "alerts", .read = keep_alerts},
 };
 const size_t config_field_count = sizeof config_fields / sizeof config_fields[0];
 
@@ -116,6 +125,7 @@ static void read_sections(struct loader *l)
     models_read(l);
     prices_read(l);
     keys_read(l);
+    alerts_read(l);
 }
 
 /* ---- The command line ---- */

@@ -207,11 +207,9 @@ static bool check_header_name(struct loader *l, const struct node *n,
     return true;
 }
 
-static void read_headers(struct loader *l, const struct field *field, const struct node *n,
-                         void *object)
+void headers_read(struct loader *l, const struct node *n, const struct config_header **ret_headers,
+                  size_t *ret_count)
 {
-    struct config_provider *p = &((struct draft *)object)->provider;
-    (void)field;
     if (!expect_map(l, n, CONFIG_HEADERS_MAX, "a mapping of header names to values"))
         return;
     struct config_header *headers = ARENA_ARRAY(l->arena, struct config_header, n->count);
@@ -224,8 +222,16 @@ static void read_headers(struct loader *l, const struct field *field, const stru
         headers[count++] = (struct config_header){.name = arena_str(l->arena, child->key->text),
                                                   .value = arena_str(l->arena, str_trim(value))};
     }
-    p->headers = headers;
-    p->header_count = count;
+    *ret_headers = headers;
+    *ret_count = count;
+}
+
+static void read_headers(struct loader *l, const struct field *field, const struct node *n,
+                         void *object)
+{
+    struct config_provider *p = &((struct draft *)object)->provider;
+    (void)field;
+    headers_read(l, n, &p->headers, &p->header_count);
 }
 
 /* ---- models ---- */

@@ -47,7 +47,7 @@ static void on_body(struct http_fetch *fetch, struct str bytes, void *arg)
     }
     if (run->response.body.error != ERR_OK) {
         http_fetch_cancel(fetch);
-        over(run, ERR_TOO_LARGE, STR("the answer is larger than 256 MiB"));
+        over(run, ERR_TOO_LARGE, STR("the answer is larger than its limit"));
     }
 }
 
@@ -68,7 +68,10 @@ static const struct http_fetch_events events = {NULL, on_head, on_body, on_end, 
 static enum err open_origin(struct run *run, const struct http_url *url)
 {
     struct http_proxy_options proxy;
-    struct http_origin_options options = {.tls = url->tls, .host = url->host, .port = url->port};
+    struct http_origin_options options = {.tls = url->tls,
+                                          .host = url->host,
+                                          .port = url->port,
+                                          .public_only = run->request->public_only};
     const struct tls_client_options trust = {.ca_file = run->request->ca_file};
     http_proxy_from_env(&proxy);
     if (url->tls && trust.ca_file.len > 0)
@@ -113,7 +116,8 @@ enum err http_simple_fetch(const struct http_simple_request *request, struct buf
     struct http_url url;
     const char *mistake = NULL;
     struct run run = {.request = request, .detail = detail};
-    buf_init(&run.response.body, HTTP_SIMPLE_BODY_MAX);
+    buf_init(&run.response.body,
+             request->body_bytes_max ? request->body_bytes_max : HTTP_SIMPLE_BODY_MAX);
     buf_init(&run.response.content_type, CONTENT_TYPE_MAX);
     if (http_url_parse(request->url, &url, &mistake) != ERR_OK) {
         buf_printf(detail, "the URL is not valid: %s", mistake);

@@ -19,7 +19,9 @@ struct http_simple_request {
     struct str body;
     struct str ca_file; /* PEM; empty: the system's certificates */
     struct http_timeouts timeouts;
-    bool no_proxy; /* else HTTP_PROXY and the like are heeded */
+    bool public_only;      /* for what a caller can influence (net/guard.h): ERR_ACCESS, no proxy */
+    size_t body_bytes_max; /* collected; 0: HTTP_SIMPLE_BODY_MAX */
+    bool no_proxy;         /* else HTTP_PROXY and the like are heeded */
 
     /* The head as it comes; may be NULL. */
     void (*on_head)(const struct http_response *response, void *arg);
