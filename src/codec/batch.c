@@ -110,6 +110,14 @@ void batch_stamp(char *bytes, int64_t base_offset, int32_t leader_epoch)
     be32_put(bytes + AT_LEADER_EPOCH, (uint32_t)leader_epoch);
 }
 
+void batch_stamp_time(char *bytes, size_t len, int64_t append_ms)
+{
+    ASSERT(len >= BATCH_HEADER_BYTES);
+    be16_put(bytes + AT_ATTRIBUTES, be16_get(bytes + AT_ATTRIBUTES) | BATCH_APPEND_TIME);
+    be64_put(bytes + AT_MAX_TIMESTAMP, (uint64_t)append_ms);
+    be32_put(bytes + AT_CRC, crc32c(0, bytes + CRC_FROM, len - CRC_FROM));
+}
+
 enum err batch_unpack(struct compress *c, const struct batch_header *h, struct str batch,
                       size_t max_bytes, struct buf *out)
 {
@@ -269,4 +277,60 @@ enum err batch_records_check(const struct batch_header *h, struct str records)
         TRY(headers_check(&r));
     }
     return records.len == 0 ? ERR_OK : ERR_CORRUPT;
+}
+
+/* Markers ------------------------------------------------------------------------------------- */
+
+enum { MARKER_KEY_BYTES = 4, MARKER_VALUE_BYTES = 6 };
+
+enum batch_marker batch_marker_of_key(struct str key)
+{
+    if (key.len < MARKER_KEY_BYTES)
+        return BATCH_MARKER_NONE;
+    uint16_t kind = be16_get(key.ptr + 2);
+    return kind == BATCH_MARKER_ABORT || kind == BATCH_MARKER_COMMIT ? (enum batch_marker)kind
+                                                                     : BATCH_MARKER_NONE;
+}
+
+enum err batch_marker_read(struct str batch, enum batch_marker *ret_marker)
+{
+    struct batch_header h;
+    struct record_view record;
+    TRY(batch_header_read(batch, &h));
+    if (batch_codec(&h) != COMPRESS_NONE)
+        return ERR_UNSUPPORTED;
+    struct str rest = str_skip(str_take(batch, h.size_bytes), BATCH_HEADER_BYTES);
+    TRY(record_read(&rest, &record));
+    *ret_marker = batch_marker_of_key(record.key);
+    return ERR_OK;
+}
+
+void batch_marker_write(int64_t producer_id, int16_t producer_epoch, enum batch_marker marker,
+                        int32_t coordinator_epoch, int64_t timestamp_ms, struct buf *out)
+{
+    char key[MARKER_KEY_BYTES] = {0};
+    char value[MARKER_VALUE_BYTES] = {0};
+    char header[BATCH_HEADER_BYTES];
+    struct buf record BUF_AUTO;
+    ASSERT(marker != BATCH_MARKER_NONE);
+    be16_put(key + 2, (uint16_t)marker);
+    be32_put(value + 2, (uint32_t)coordinator_epoch);
+    struct str parts = str_of(value, sizeof value);
+    const struct record_fields f = {
+        .key = str_of(key, sizeof key), .value = &parts, .value_parts = 1};
+    buf_init(&record, BATCH_MARKER_MAX_BYTES);
+    record_write(&record, &f, 0, 0);
+    struct batch_header h = {
+        .attributes = BATCH_TRANSACTIONAL | BATCH_CONTROL,
+        .base_timestamp_ms = timestamp_ms,
+        .max_timestamp_ms = timestamp_ms,
+        .producer_id = producer_id,
+        .producer_epoch = producer_epoch,
+        .base_sequence = -1,
+        .count = 1,
+    };
+    struct str bytes = buf_str(&record);
+    batch_header_write(&h, &bytes, 1, header);
+    buf_append(out, header, sizeof header);
+    buf_append_str(out, bytes);
 }

@@ -86,12 +86,29 @@ MUST_CHECK enum err batch_check(struct str bytes, struct batch_header *ret_heade
  * room for BATCH_HEADER_BYTES. h->size_bytes and h->crc are set. */
 void batch_header_write(struct batch_header *h, const struct str *parts, size_t part_count,
                         char *ret_bytes);
+/* Set the time of its appending as that of all records, and the CRC anew. */
+void batch_stamp_time(char *bytes, size_t len, int64_t append_ms);
 /* What a broker sets in a producer's batch. */
 void batch_stamp(char *bytes, int64_t base_offset, int32_t leader_epoch);
 /* Append the records of a whole batch to *out, uncompressed, at most max_bytes. Errors of
  * compress_read. */
 MUST_CHECK enum err batch_unpack(struct compress *c, const struct batch_header *h, struct str batch,
                                  size_t max_bytes, struct buf *out);
+
+/* What ends a transaction. */
+enum batch_marker { BATCH_MARKER_NONE = -1, BATCH_MARKER_ABORT = 0, BATCH_MARKER_COMMIT = 1 };
+
+enum { BATCH_MARKER_MAX_BYTES = 128 };
+
+/* Which one a whole control batch is, by its first record's key. MARKER_NONE: a control batch of
+ * another kind. ERR_CORRUPT, ERR_TRUNCATED, ERR_UNSUPPORTED (compressed). */
+MUST_CHECK enum err batch_marker_read(struct str batch, enum batch_marker *ret_marker);
+/* The same for a control record's key. */
+enum batch_marker batch_marker_of_key(struct str key);
+/* Append a marker's whole batch to *out, Kafka's EndTransactionMarker.java: key int16 0 | int16
+ * kind, value int16 0 | int32 the coordinator's epoch. */
+void batch_marker_write(int64_t producer_id, int16_t producer_epoch, enum batch_marker marker,
+                        int32_t coordinator_epoch, int64_t timestamp_ms, struct buf *out);
 
 /* A header of a record. */
 struct record_header {

@@ -9,7 +9,10 @@
 #include "base/assert.h"
 #include "kafka/kafka_int.h"
 
-enum { FETCH_SESSION_ID_NOT_FOUND = 70 };
+enum {
+    FETCH_SESSION_ID_NOT_FOUND = 70,
+    ABORTED_MAX_BYTES = 16 << 20, /* of one partition's answer */
+};
 
 struct fetch_part {
     const struct kafka_fetch_request_partition *from;
@@ -40,7 +43,8 @@ static void set_offsets(struct fetch_part *p)
 {
     struct log_part_info info;
     log_part_describe(p->part, &info);
-    p->to->high_watermark = p->to->last_stable_offset = info.end_offset;
+    p->to->high_watermark = info.end_offset;
+    p->to->last_stable_offset = info.stable_offset;
     p->to->log_start_offset = info.start_offset;
     p->end = info.end_offset;
 }
@@ -50,8 +54,10 @@ static void read_part(struct fetch *f, struct fetch_part *p, size_t max_bytes)
 {
     size_t own = p->from->partition_max_bytes > 0 ? (size_t)p->from->partition_max_bytes : 0;
     size_t room = own < max_bytes ? own : max_bytes;
+    bool committed = ((const struct kafka_fetch_request *)f->request->body)->isolation_level > 0;
     set_offsets(p); /* before reading: what comes after it wakes the watch */
-    enum err e = log_read(p->part, p->from->fetch_offset, room, &p->range);
+    enum err e = log_read_below(p->part, p->from->fetch_offset,
+                                committed ? p->to->last_stable_offset : INT64_MAX, room, &p->range);
     if (e != ERR_OK) {
         p->to->error_code = kafka_error_of(e);
         f->failed = true;
@@ -60,7 +66,7 @@ static void read_part(struct fetch *f, struct fetch_part *p, size_t max_bytes)
     if (p->range.length > room && f->bytes > 0)
         log_range_release(&p->range);
     if (p->range.length > 0 && p->range.next_offset > p->to->high_watermark)
-        p->to->high_watermark = p->to->last_stable_offset = p->range.next_offset;
+        p->to->high_watermark = p->range.next_offset;
     f->bytes += p->range.length;
 }
 
@@ -82,6 +88,28 @@ static void release_all(struct fetch *f)
 
 /* ---- Answering ---- */
 
+/* What a reader of committed records is to leave out. */
+static void add_aborted(struct fetch *f, struct fetch_part *p)
+{
+    struct kafka_request *r = f->request;
+    BUF_AUTO struct buf found = {.max = ABORTED_MAX_BYTES};
+    if (p->range.length == 0)
+        return;
+    enum err e = log_part_aborted(p->part, p->from->fetch_offset, p->range.next_offset, &found);
+    if (e != ERR_OK) { /* without it the records must not be read */
+        p->to->error_code = kafka_error_of(e);
+        log_range_release(&p->range);
+        return;
+    }
+    const struct log_aborted *aborted = (const struct log_aborted *)(const void *)found.ptr;
+    size_t count = found.len / sizeof *aborted;
+    p->to->aborted_transactions = KAFKA_NEW(&r->arena, fetch_response_aborted_transaction, count);
+    p->to->aborted_transactions_count = (int32_t)count;
+    for (size_t i = 0; i < count; i++)
+        p->to->aborted_transactions[i] = (struct kafka_fetch_response_aborted_transaction){
+            aborted[i].producer_id, aborted[i].first_offset};
+}
+
 static void answer(struct fetch *f)
 {
     struct kafka_request *r = f->request;
@@ -89,9 +117,14 @@ static void answer(struct fetch *f)
     r->pieces = ARENA_ARRAY(&r->arena, struct kafka_piece, f->count);
     for (size_t i = 0; i < f->count; i++) {
         struct fetch_part *p = &f->parts[i];
+        p->to->aborted_transactions_count = -1;
+        if (q->isolation_level > 0) {
+            p->to->aborted_transactions_count = 0;
+            if (p->part)
+                add_aborted(f, p);
+        }
         p->to->records = (struct kafka_records){
             .present = true, .length = (uint32_t)p->range.length, .source = &p->range};
-        p->to->aborted_transactions_count = q->isolation_level > 0 ? 0 : -1;
     }
     kafka_reply(r, f->response);
 }

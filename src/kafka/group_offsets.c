@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "codec/batch.h"
 #include "codec/endian.h"
 #include "kafka/groups_int.h"
 #include "os/clock.h"
@@ -98,6 +99,14 @@ static void set_entry(struct group_offset *e, const struct group_offset_view *vi
     e->log_offset = log_offset;
 }
 
+void group_offset_set(struct group *group, const struct group_offset_view *view, int64_t commit_ms,
+                      int64_t log_offset)
+{
+    struct group_offset *e = get_entry(group, view->topic, view->partition);
+    if (e->log_offset < log_offset)
+        set_entry(e, view, commit_ms, log_offset);
+}
+
 /* ---- Records ---- */
 
 static void put_str(struct buf *out, struct str s)
@@ -137,6 +146,20 @@ static void write_value(struct buf *out, const struct group_offset_view *view, i
     put_i32(out, view->leader_epoch);
     put_str(out, view->metadata);
     put_i64(out, commit_ms);
+}
+
+void group_offset_record(struct str group, const struct group_offset_view *view, int64_t commit_ms,
+                         int32_t offset_delta, struct buf *out)
+{
+    struct buf key BUF_AUTO;
+    struct buf value BUF_AUTO;
+    buf_init(&key, RECORD_MAX_BYTES);
+    buf_init(&value, RECORD_MAX_BYTES);
+    write_key(&key, group, view->topic, view->partition);
+    write_value(&value, view, commit_ms);
+    struct str bytes = buf_str(&value);
+    const struct record_fields f = {.key = buf_str(&key), .value = &bytes, .value_parts = 1};
+    record_write(out, &f, 0, offset_delta);
 }
 
 MUST_CHECK static enum err take(struct str *rest, size_t n, const char **ret_at)
@@ -206,10 +229,15 @@ static void fold(struct groups *g, const struct log_entry *entry)
             groups_remove(g, group);
         return;
     }
-    struct group *group =
-        read_value(entry->value, &view, &commit_ms) == ERR_OK ? groups_get(g, id) : NULL;
+    if (read_value(entry->value, &view, &commit_ms) != ERR_OK)
+        return;
+    if (entry->transactional) {
+        (void)group_txn_offset_add(g, entry->producer_id, id, &view, commit_ms, entry->offset);
+        return;
+    }
+    struct group *group = groups_get(g, id);
     if (group)
-        set_entry(get_entry(group, view.topic, view.partition), &view, commit_ms, entry->offset);
+        group_offset_set(group, &view, commit_ms, entry->offset);
 }
 
 enum err groups_offsets_load(struct groups *g)
@@ -221,6 +249,9 @@ enum err groups_offsets_load(struct groups *g)
     while ((e = log_cursor_next(cursor, &entry)) == ERR_OK && entry)
         if (!entry->control)
             fold(g, entry);
+        else if (batch_marker_of_key(entry->key) != BATCH_MARKER_NONE)
+            group_txn_end(g, entry->producer_id,
+                          batch_marker_of_key(entry->key) == BATCH_MARKER_COMMIT);
     log_cursor_close(cursor);
     return e;
 }
@@ -308,8 +339,8 @@ enum {
 void group_offsets_watch(struct groups *g)
 {
     struct log_part_info info;
-    if (g->rewrite_wanted)
-        return;
+    if (g->rewrite_wanted || g->txn_offset_count > 0)
+        return; /* what an open transaction has committed cannot be written anew */
     log_part_describe(g->part, &info);
     if (g->rewrite_at_bytes == 0)
         g->rewrite_at_bytes = REWRITE_MIN_BYTES;

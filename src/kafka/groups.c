@@ -120,6 +120,7 @@ void groups_close(struct groups *g)
         return;
     for (size_t i = 0; i < g->count; i++)
         group_free(g->groups[i]);
+    group_txn_offsets_free(g);
     mem_free(g->groups);
     os_mutex_release(&g->lock);
     mem_free(g);

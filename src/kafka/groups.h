@@ -33,6 +33,7 @@ enum {
     GROUP_MEMBERS_MAX = 2000,        /* of one group: GROUP_MAX_SIZE_REACHED */
     GROUP_ID_MAX_BYTES = 1024,       /* INVALID_GROUP_ID */
     GROUP_METADATA_MAX_BYTES = 4096, /* of a committed offset: OFFSET_METADATA_TOO_LARGE */
+    GROUP_TXN_OFFSETS_MAX = 100000,  /* of open transactions: COORDINATOR_NOT_AVAILABLE */
     GROUP_SESSION_MIN_MS = 6000,     /* outside: INVALID_SESSION_TIMEOUT */
     GROUP_SESSION_MAX_MS = 1800000,
     GROUPS_TICK_MS = 100,
@@ -180,6 +181,36 @@ struct group_commit {
  * thread. Errors of log_append: neither happens. */
 MUST_CHECK enum err groups_commit_append(struct groups *g, struct group_commit *c);
 void groups_commit_end(struct groups *g, const struct group_commit *c);
+
+/* ---- Offsets of a transaction: seen by others once it is committed ---- */
+
+/* May it commit? As Kafka has it, a sender that says nothing of itself may. */
+int16_t groups_txn_commit_check(struct groups *g, const struct group_from *from);
+
+struct group_txn_commit {
+    struct log_append append; /* first; the groups' */
+    /* Once, on any thread, under the groups' lock: append.error says how it went. */
+    void (*done)(struct group_txn_commit *c);
+    void *arg; /* the caller's */
+    struct str group;
+    int64_t producer_id;
+    int16_t epoch;
+    const struct group_offset_view *offsets; /* at least one */
+    size_t count;
+    int64_t commit_ms;
+};
+
+/* Memory of the caller until done(), unless this fails. ERR_BUSY, ERR_LIMIT, errors of log_append.
+ */
+MUST_CHECK enum err groups_txn_commit(struct groups *g, struct group_txn_commit *c);
+/* A marker of this producer is on the disk of that partition. */
+void groups_txn_ended(struct groups *g, const struct log_part *part, int64_t producer_id,
+                      bool commit);
+/* The partition of __consumer_offsets. */
+struct log_part *groups_part(const struct groups *g);
+/* Is there an open transaction that commits for this partition? */
+bool groups_offset_is_unstable(struct groups *g, struct str group, struct str topic,
+                               int32_t partition);
 
 /* One partition; offset -1 when there is none. Copied into the arena. */
 struct group_offset_view groups_offset(struct groups *g, struct str group, struct str topic,

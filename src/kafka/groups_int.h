@@ -54,6 +54,15 @@ struct group {
     size_t offset_capacity;
 };
 
+/* Of a transaction that is open. */
+struct group_txn_offset {
+    int64_t producer_id;
+    struct str group;
+    struct group_offset_view offset; /* its strings are heap, too */
+    int64_t commit_ms;
+    int64_t log_offset;
+};
+
 struct groups {
     struct log *log;
     struct log_part *part; /* of __consumer_offsets */
@@ -62,6 +71,9 @@ struct groups {
     size_t count;
     size_t capacity;
     size_t alive; /* groups that have members, or promised to have: what ticks are for */
+    struct group_txn_offset *txn_offsets; /* in the order they were committed */
+    size_t txn_offset_count;
+    size_t txn_offset_capacity;
     int64_t tidy_at_ms;
     size_t commits;      /* on their way to the disk */
     bool rewrite_wanted; /* commits are refused; when the last has come back, it may begin */
@@ -96,6 +108,21 @@ void group_offsets_drop(struct groups *g, struct group *group);
 /* Under the lock: those that are too old. */
 void group_offsets_expire(struct groups *g, struct group *group, int64_t wall_ms);
 void group_offsets_free(struct group *group);
+/* Under the lock: what is on the log at log_offset counts, unless a later one does. */
+void group_offset_set(struct group *group, const struct group_offset_view *view, int64_t commit_ms,
+                      int64_t log_offset);
+/* Append the record that says so. */
+void group_offset_record(struct str group, const struct group_offset_view *view, int64_t commit_ms,
+                         int32_t offset_delta, struct buf *out);
+
+/* ---- group_txn_offsets.c; under the lock ---- */
+
+/* False: GROUP_TXN_OFFSETS_MAX. */
+bool group_txn_offset_add(struct groups *g, int64_t producer_id, struct str group,
+                          const struct group_offset_view *offset, int64_t commit_ms,
+                          int64_t log_offset);
+void group_txn_end(struct groups *g, int64_t producer_id, bool commit);
+void group_txn_offsets_free(struct groups *g);
 /* Under the lock: is it time to write the topic anew? */
 void group_offsets_watch(struct groups *g);
 

@@ -27,6 +27,7 @@
 #include "kafka/groups.h"
 #include "kafka/messages.h"
 #include "kafka/server.h"
+#include "kafka/txns.h"
 #include "net/loop.h"
 #include "net/stream.h"
 #include "os/thread.h"
@@ -122,6 +123,7 @@ struct kafka_server {
     struct kafka_options options;
     struct log *log;
     struct groups *groups;
+    struct txns *txns;
     uint16_t port;
     char cluster_id[KAFKA_CLUSTER_ID_BYTES + 1];
     size_t half_count;
@@ -180,6 +182,8 @@ void kafka_request_work(struct kafka_request *r, void (*run)(void *request),
                         void (*done)(void *request));
 /* May the request's principal see or, with change, alter this topic? */
 bool kafka_may(const struct kafka_request *r, struct str topic, bool change);
+/* One that Weir keeps groups and transactions on, as Kafka does: only Weir writes it. */
+bool kafka_topic_is_internal(struct str name);
 /* The partition that a request names, if its principal may read it. leader_epoch: the client's idea
  * of it, -1: none. Returns an error code of the protocol. */
 int16_t kafka_part_find(const struct kafka_request *r, struct str topic, int32_t partition,
@@ -228,6 +232,13 @@ kafka_handler kafka_on_offset_commit;
 kafka_handler kafka_on_offset_fetch;
 kafka_handler kafka_on_offset_delete;
 kafka_handler kafka_on_init_producer_id;
+kafka_handler kafka_on_add_partitions_to_txn;
+kafka_handler kafka_on_add_offsets_to_txn;
+kafka_handler kafka_on_end_txn;
+kafka_handler kafka_on_txn_offset_commit;
+kafka_handler kafka_on_describe_producers;
+kafka_handler kafka_on_describe_transactions;
+kafka_handler kafka_on_list_transactions;
 kafka_handler kafka_on_sasl_handshake;
 kafka_handler kafka_on_sasl_authenticate;
 

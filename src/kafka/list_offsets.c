@@ -8,7 +8,7 @@ enum {
     EARLIEST_LOCAL = -4, /* all of it is local */
 };
 
-MUST_CHECK static enum err find(struct log_part *part, int64_t timestamp,
+MUST_CHECK static enum err find(struct log_part *part, int64_t timestamp, bool committed,
                                 struct kafka_list_offsets_response_partition *to)
 {
     struct log_part_info info;
@@ -17,7 +17,7 @@ MUST_CHECK static enum err find(struct log_part *part, int64_t timestamp,
     log_part_describe(part, &info);
     to->leader_epoch = info.leader_epoch;
     switch (timestamp) {
-    case LATEST: to->offset = info.end_offset; return ERR_OK;
+    case LATEST: to->offset = committed ? info.stable_offset : info.end_offset; return ERR_OK;
     case EARLIEST:
     case EARLIEST_LOCAL: to->offset = info.start_offset; return ERR_OK;
     case MAX_TIMESTAMP: timestamp = info.newest_ms; break;
@@ -28,7 +28,7 @@ MUST_CHECK static enum err find(struct log_part *part, int64_t timestamp,
         return ERR_OK;
     }
     TRY(log_find_time(part, timestamp, &offset, &found_ms));
-    if (found_ms >= 0) {
+    if (found_ms >= 0 && !(committed && offset >= info.stable_offset)) {
         to->offset = offset;
         to->timestamp = found_ms;
     } else {
@@ -41,14 +41,16 @@ static void answer_part(struct kafka_request *r, struct str name,
                         const struct kafka_list_offsets_request_partition *from,
                         struct kafka_list_offsets_response_partition *to)
 {
+    const struct kafka_list_offsets_request *q = r->body;
     struct log_part *part = NULL;
+    bool committed = q->isolation_level > 0;
     to->partition_index = from->partition_index;
     to->error_code =
         kafka_part_find(r, name, from->partition_index, from->current_leader_epoch, &part);
     if (to->error_code == KAFKA_NONE && from->timestamp < EARLIEST_LOCAL)
         to->error_code = KAFKA_UNSUPPORTED_VERSION;
     if (to->error_code == KAFKA_NONE)
-        to->error_code = kafka_error_of(find(part, from->timestamp, to));
+        to->error_code = kafka_error_of(find(part, from->timestamp, committed, to));
 }
 
 void kafka_on_list_offsets(struct kafka_request *r)

@@ -109,7 +109,7 @@ static void describe_topic(struct kafka_request *r, const struct wanted *w,
     if (to->error_code != KAFKA_NONE)
         return;
     log_topic_id(w->topic, to->topic_id.bytes);
-    to->is_internal = str_eq(to->name, STR("__consumer_offsets"));
+    to->is_internal = kafka_topic_is_internal(to->name);
     describe_parts(r, w->topic, to);
 }
 

@@ -109,106 +109,124 @@ void kafka_on_offset_commit(struct kafka_request *r)
 
 /* ---- OffsetFetch ---- */
 
-/* Up to version 7 one group, from 8 on several, in structs of their own: one filler for both. */
-#define FILL_PARTITION(to, view)                                                                   \
-    do {                                                                                           \
-        (to)->partition_index = (view).partition;                                                  \
-        (to)->committed_offset = (view).offset;                                                    \
-        (to)->committed_leader_epoch = (view).leader_epoch;                                        \
-        (to)->metadata = (view).metadata;                                                          \
-    } while (0)
+/* One partition's, as both forms of the answer have it. */
+struct offset_answer {
+    struct group_offset_view view;
+    int16_t error;
+};
 
 struct topic_offsets {
     struct str name;
-    struct group_offset_view *offsets;
+    struct offset_answer *offsets;
     size_t count;
 };
 
+/* What is asked for of one group: all, where topics is NULL. */
+struct asked {
+    struct str group;
+    struct topic_offsets *topics; /* their offsets have the partitions' numbers */
+    size_t count;
+    bool stable; /* not while a transaction may change it */
+};
+
 /* All of a group, topic by topic. */
-static struct topic_offsets *all_offsets(struct kafka_request *r, struct str group,
-                                         size_t *ret_count)
+static void find_all(struct kafka_request *r, struct asked *asked)
 {
     size_t count = 0;
-    struct group_offset_view *views = groups_offsets(groups_of(r), group, &r->arena, &count);
-    struct topic_offsets *topics = ARENA_ARRAY(&r->arena, struct topic_offsets, count);
-    size_t topic_count = 0;
+    struct group_offset_view *views = groups_offsets(groups_of(r), asked->group, &r->arena, &count);
+    struct offset_answer *answers = ARENA_ARRAY(&r->arena, struct offset_answer, count);
+    asked->topics = ARENA_ARRAY(&r->arena, struct topic_offsets, count);
     for (size_t i = 0; i < count; i++) {
-        if (topic_count == 0 || !str_eq(topics[topic_count - 1].name, views[i].topic))
-            topics[topic_count++] = (struct topic_offsets){views[i].topic, &views[i], 0};
-        topics[topic_count - 1].count++;
+        answers[i].view = views[i];
+        if (asked->count == 0 || !str_eq(asked->topics[asked->count - 1].name, views[i].topic))
+            asked->topics[asked->count++] = (struct topic_offsets){views[i].topic, &answers[i], 0};
+        asked->topics[asked->count - 1].count++;
     }
-    *ret_count = topic_count;
-    return topics;
 }
 
-static struct topic_offsets some_offsets(struct kafka_request *r, struct str group,
-                                         struct str topic, const int32_t *partitions, int32_t count)
+static void find_offsets(struct kafka_request *r, struct asked *asked)
 {
-    struct topic_offsets t = {
-        topic, ARENA_ARRAY(&r->arena, struct group_offset_view, (size_t)count), (size_t)count};
+    struct groups *g = groups_of(r);
+    bool all = !asked->topics;
+    if (all)
+        find_all(r, asked);
+    for (size_t t = 0; t < asked->count; t++)
+        for (size_t i = 0; i < asked->topics[t].count; i++) {
+            struct offset_answer *a = &asked->topics[t].offsets[i];
+            struct str name = asked->topics[t].name;
+            if (!all)
+                a->view = groups_offset(g, asked->group, name, a->view.partition, &r->arena);
+            if (asked->stable &&
+                groups_offset_is_unstable(g, asked->group, name, a->view.partition)) {
+                a->view.offset = -1;
+                a->error = KAFKA_UNSTABLE_OFFSET_COMMIT;
+            }
+        }
+}
+
+static void ask_topic(struct kafka_request *r, struct topic_offsets *to, struct str name,
+                      const int32_t *partitions, int32_t count)
+{
+    to->name = name;
+    to->count = (size_t)count;
+    to->offsets = ARENA_ARRAY(&r->arena, struct offset_answer, to->count);
     for (int32_t i = 0; i < count; i++)
-        t.offsets[i] = groups_offset(groups_of(r), group, topic, partitions[i], &r->arena);
-    return t;
+        to->offsets[i].view.partition = partitions[i];
 }
 
-static void fill_group(struct kafka_request *r, const struct kafka_offset_fetch_request_group *q,
-                       struct kafka_offset_fetch_response_group *to)
-{
-    size_t count = q->topics_count < 0 ? 0 : (size_t)q->topics_count;
-    struct topic_offsets *topics = q->topics_count < 0
-                                       ? all_offsets(r, q->group_id, &count)
-                                       : ARENA_ARRAY(&r->arena, struct topic_offsets, count);
-    for (int32_t i = 0; i < q->topics_count; i++)
-        topics[i] = some_offsets(r, q->group_id, q->topics[i].name, q->topics[i].partition_indexes,
-                                 q->topics[i].partition_indexes_count);
-    to->group_id = q->group_id;
-    to->topics = KAFKA_NEW(&r->arena, offset_fetch_response_group_topic, count);
-    to->topics_count = (int32_t)count;
-    for (size_t i = 0; i < count; i++) {
-        struct kafka_offset_fetch_response_group_topic *t = &to->topics[i];
-        t->name = topics[i].name;
-        t->partitions =
-            KAFKA_NEW(&r->arena, offset_fetch_response_group_partition, topics[i].count);
-        t->partitions_count = (int32_t)topics[i].count;
-        for (size_t p = 0; p < topics[i].count; p++)
-            FILL_PARTITION(&t->partitions[p], topics[i].offsets[p]);
-    }
-}
+/* Up to version 7 one group, from 8 on several, in structs of their own with the same fields. */
+#define ASK(r, asked, q)                                                                           \
+    do {                                                                                           \
+        (asked)->group = (q)->group_id;                                                            \
+        (asked)->count = (q)->topics_count < 0 ? 0 : (size_t)(q)->topics_count;                    \
+        if ((q)->topics_count >= 0)                                                                \
+            (asked)->topics = ARENA_ARRAY(&(r)->arena, struct topic_offsets, (asked)->count + 1);  \
+        for (int32_t i_ = 0; i_ < (q)->topics_count; i_++)                                         \
+            ask_topic(r, &(asked)->topics[i_], (q)->topics[i_].name,                               \
+                      (q)->topics[i_].partition_indexes, (q)->topics[i_].partition_indexes_count); \
+    } while (0)
 
-static void fill_single(struct kafka_request *r, const struct kafka_offset_fetch_request *q,
-                        struct kafka_offset_fetch_response *to)
-{
-    size_t count = q->topics_count < 0 ? 0 : (size_t)q->topics_count;
-    struct topic_offsets *topics = q->topics_count < 0
-                                       ? all_offsets(r, q->group_id, &count)
-                                       : ARENA_ARRAY(&r->arena, struct topic_offsets, count);
-    for (int32_t i = 0; i < q->topics_count; i++)
-        topics[i] = some_offsets(r, q->group_id, q->topics[i].name, q->topics[i].partition_indexes,
-                                 q->topics[i].partition_indexes_count);
-    to->topics = KAFKA_NEW(&r->arena, offset_fetch_response_topic, count);
-    to->topics_count = (int32_t)count;
-    for (size_t i = 0; i < count; i++) {
-        struct kafka_offset_fetch_response_topic *t = &to->topics[i];
-        t->name = topics[i].name;
-        t->partitions = KAFKA_NEW(&r->arena, offset_fetch_response_partition, topics[i].count);
-        t->partitions_count = (int32_t)topics[i].count;
-        for (size_t p = 0; p < topics[i].count; p++)
-            FILL_PARTITION(&t->partitions[p], topics[i].offsets[p]);
-    }
-}
+#define FILL(r, to, asked, topic_struct, partition_struct)                                         \
+    do {                                                                                           \
+        (to)->topics = KAFKA_NEW(&(r)->arena, topic_struct, (asked)->count);                       \
+        (to)->topics_count = (int32_t)(asked)->count;                                              \
+        for (size_t t_ = 0; t_ < (asked)->count; t_++) {                                           \
+            const struct topic_offsets *from_ = &(asked)->topics[t_];                              \
+            (to)->topics[t_].name = from_->name;                                                   \
+            (to)->topics[t_].partitions = KAFKA_NEW(&(r)->arena, partition_struct, from_->count);  \
+            (to)->topics[t_].partitions_count = (int32_t)from_->count;                             \
+            for (size_t p_ = 0; p_ < from_->count; p_++) {                                         \
+                const struct offset_answer *a_ = &from_->offsets[p_];                              \
+                (to)->topics[t_].partitions[p_].partition_index = a_->view.partition;              \
+                (to)->topics[t_].partitions[p_].committed_offset = a_->view.offset;                \
+                (to)->topics[t_].partitions[p_].committed_leader_epoch = a_->view.leader_epoch;    \
+                (to)->topics[t_].partitions[p_].metadata = a_->view.metadata;                      \
+                (to)->topics[t_].partitions[p_].error_code = a_->error;                            \
+            }                                                                                      \
+        }                                                                                          \
+    } while (0)
 
 void kafka_on_offset_fetch(struct kafka_request *r)
 {
     const struct kafka_offset_fetch_request *q = r->body;
     struct kafka_offset_fetch_response *response = KAFKA_NEW(&r->arena, offset_fetch_response, 1);
     if (r->header.version < 8) {
-        fill_single(r, q, response);
+        struct asked asked = {.stable = q->require_stable};
+        ASK(r, &asked, q);
+        find_offsets(r, &asked);
+        FILL(r, response, &asked, offset_fetch_response_topic, offset_fetch_response_partition);
         kafka_reply(r, response);
         return;
     }
     response->groups = KAFKA_NEW(&r->arena, offset_fetch_response_group, q->groups_count);
     response->groups_count = q->groups_count;
-    for (int32_t i = 0; i < q->groups_count; i++)
-        fill_group(r, &q->groups[i], &response->groups[i]);
+    for (int32_t i = 0; i < q->groups_count; i++) {
+        struct asked asked = {.stable = q->require_stable};
+        ASK(r, &asked, &q->groups[i]);
+        find_offsets(r, &asked);
+        response->groups[i].group_id = q->groups[i].group_id;
+        FILL(r, &response->groups[i], &asked, offset_fetch_response_group_topic,
+             offset_fetch_response_group_partition);
+    }
     kafka_reply(r, response);
 }

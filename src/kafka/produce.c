@@ -11,7 +11,10 @@ struct produce_part {
     struct kafka_request *request;
     struct log_part *part;
     struct kafka_produce_response_partition_response *to;
+    int16_t refused; /* by its transaction */
 };
+
+enum { NOT_ENOUGH_REPLICAS = 19 };
 
 struct produce {
     struct kafka_produce_response *response;
@@ -65,17 +68,6 @@ static void on_appended(struct kafka_append *a)
 
 /* ---- Appending ---- */
 
-/* A batch of a transaction belongs to a producer that has begun one by its transactional id. What
- * cannot be read is log_append_batch's to refuse. */
-static int16_t check_transaction(const struct kafka_produce_request *q, struct str records)
-{
-    struct batch_header h;
-    if (batch_header_read(records, &h) != ERR_OK || !(h.attributes & BATCH_TRANSACTIONAL))
-        return KAFKA_NONE;
-    return q->transactional_id.ptr ? KAFKA_INVALID_PRODUCER_ID_MAPPING
-                                   : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-}
-
 static int16_t check(struct kafka_request *r, struct str topic, struct log_part *part)
 {
     const struct kafka_produce_request *q = r->body;
@@ -83,7 +75,32 @@ static int16_t check(struct kafka_request *r, struct str topic, struct log_part 
         return KAFKA_INVALID_REQUIRED_ACKS;
     if (!kafka_may(r, topic, true))
         return KAFKA_TOPIC_AUTHORIZATION_FAILED;
+    if (kafka_topic_is_internal(topic))
+        return KAFKA_INVALID_TOPIC_EXCEPTION;
     return part ? KAFKA_NONE : KAFKA_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+/* A batch of a transaction goes to partitions only that its producer has added. What cannot be read
+ * is log_append_batch's to refuse. */
+static enum err append_batch(struct kafka_request *r, struct log_part *part, struct str records,
+                             struct produce_part *p)
+{
+    const struct kafka_produce_request *q = r->body;
+    struct txns *txns = kafka_request_half(r)->server->txns;
+    struct batch_header h;
+    if (batch_header_read(records, &h) != ERR_OK || !(h.attributes & BATCH_TRANSACTIONAL))
+        return log_append_batch(part, records, &p->append.append);
+    const struct txn_from from = {q->transactional_id, h.producer_id, h.producer_epoch};
+    p->refused = q->transactional_id.ptr ? txns_batch_begin(txns, &from, part)
+                                         : KAFKA_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    /* An error that old clients try again. */
+    if (p->refused == KAFKA_CONCURRENT_TRANSACTIONS)
+        p->refused = NOT_ENOUGH_REPLICAS;
+    if (p->refused != KAFKA_NONE)
+        return ERR_TRANSACTION;
+    enum err e = log_append_batch(part, records, &p->append.append);
+    txns_batch_end(txns, q->transactional_id);
+    return e;
 }
 
 static void append_one(struct kafka_request *r, struct log_part *part, struct str records,
@@ -97,12 +114,14 @@ static void append_one(struct kafka_request *r, struct log_part *part, struct st
     kafka_append_init(&p->append, half, on_appended);
     p->append.append.ack = q->acks < 0 ? LOG_ACK_TOPIC : LOG_ACK_WRITE;
     state->waiting++;
-    enum err e = log_append_batch(part, records, &p->append.append);
+    enum err e = append_batch(r, part, records, p);
     if (e == ERR_OK) {
         kafka_commit_later(half);
         return;
     }
     set_error(p, e);
+    if (p->refused != KAFKA_NONE)
+        to->error_code = p->refused;
     one_done(r);
 }
 
@@ -123,8 +142,6 @@ static void append_topic(struct kafka_request *r,
         answer->index = data->index;
         answer->base_offset = -1;
         answer->error_code = check(r, from->name, part);
-        if (answer->error_code == KAFKA_NONE)
-            answer->error_code = check_transaction(r->body, data->records);
         if (answer->error_code == KAFKA_NONE)
             append_one(r, part, data->records, answer);
     }

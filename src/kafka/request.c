@@ -8,7 +8,7 @@
 enum {
     REQUESTS_KEPT_MAX = 64,    /* free ones that a loop keeps */
     OUT_KEPT_BYTES = 64 << 10, /* response memory that a free one keeps */
-    KEYS_MAX = 64,             /* above the newest key that is served */
+    KEYS_MAX = 80,             /* above the newest key that is served */
 };
 
 static kafka_handler *const handlers[KEYS_MAX] = {
@@ -33,6 +33,13 @@ static kafka_handler *const handlers[KEYS_MAX] = {
     [KAFKA_KEY_DELETE_TOPICS] = kafka_on_delete_topics,
     [KAFKA_KEY_DELETE_RECORDS] = kafka_on_delete_records,
     [KAFKA_KEY_INIT_PRODUCER_ID] = kafka_on_init_producer_id,
+    [KAFKA_KEY_ADD_PARTITIONS_TO_TXN] = kafka_on_add_partitions_to_txn,
+    [KAFKA_KEY_ADD_OFFSETS_TO_TXN] = kafka_on_add_offsets_to_txn,
+    [KAFKA_KEY_END_TXN] = kafka_on_end_txn,
+    [KAFKA_KEY_TXN_OFFSET_COMMIT] = kafka_on_txn_offset_commit,
+    [KAFKA_KEY_DESCRIBE_PRODUCERS] = kafka_on_describe_producers,
+    [KAFKA_KEY_DESCRIBE_TRANSACTIONS] = kafka_on_describe_transactions,
+    [KAFKA_KEY_LIST_TRANSACTIONS] = kafka_on_list_transactions,
     [KAFKA_KEY_OFFSET_FOR_LEADER_EPOCH] = kafka_on_offset_for_leader_epoch,
     [KAFKA_KEY_DESCRIBE_CONFIGS] = kafka_on_describe_configs,
     [KAFKA_KEY_ALTER_CONFIGS] = kafka_on_alter_configs,
@@ -41,6 +48,11 @@ static kafka_handler *const handlers[KEYS_MAX] = {
     [KAFKA_KEY_INCREMENTAL_ALTER_CONFIGS] = kafka_on_incremental_alter_configs,
     [KAFKA_KEY_DESCRIBE_CLUSTER] = kafka_on_describe_cluster,
 };
+
+bool kafka_topic_is_internal(struct str name)
+{
+    return str_eq(name, STR("__consumer_offsets")) || str_eq(name, STR("__transaction_state"));
+}
 
 bool kafka_api_served(const struct kafka_api *api)
 {

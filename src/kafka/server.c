@@ -201,6 +201,7 @@ static void on_tick(void *arg)
     struct kafka_half *half = arg;
     struct groups *groups = half->server->groups;
     groups_tick(groups);
+    txns_tick(half->server->txns);
     if (groups_want_rewrite(groups)) {
         half->working = true;
         work_start(half->loop, rewrite, rewritten, half);
@@ -262,6 +263,7 @@ enum err kafka_server_open(struct loop *const *loops, size_t loop_count,
 {
     uint16_t port = 0;
     struct groups *groups = NULL;
+    struct txns *txns = NULL;
     int *sockets = mem_array(loop_count, sizeof(int));
     enum err e = listen_open(options->host, options->port, loop_count, detail, sockets, &port);
     if (e != ERR_OK) {
@@ -269,8 +271,12 @@ enum err kafka_server_open(struct loop *const *loops, size_t loop_count,
         return e;
     }
     e = groups_open(options->log, &groups);
+    if (e == ERR_OK)
+        e = txns_open(options->log, groups, &txns);
     if (e != ERR_OK) {
-        buf_printf(detail, "topic __consumer_offsets: %s", err_text(e));
+        buf_printf(detail, "topic %s: %s", groups ? "__transaction_state" : "__consumer_offsets",
+                   err_text(e));
+        groups_close(groups);
         for (size_t i = 0; i < loop_count; i++)
             (void)close(sockets[i]);
         mem_free(sockets);
@@ -279,6 +285,7 @@ enum err kafka_server_open(struct loop *const *loops, size_t loop_count,
     struct kafka_server *server = kafka_server_alloc(loops, loop_count, options);
     server->port = port;
     server->groups = groups;
+    server->txns = txns;
     for (size_t i = 0; i < loop_count; i++) {
         server->halves[i].fd = sockets[i];
         loop_post(loops[i], &server->halves[i].attach);
@@ -327,6 +334,7 @@ void kafka_server_free(struct kafka_server *server)
         return;
     for (size_t i = 0; i < server->half_count; i++)
         half_close(&server->halves[i]);
+    txns_close(server->txns);
     groups_close(server->groups);
     mem_free(server);
 }

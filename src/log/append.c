@@ -19,6 +19,7 @@ struct log_staged *log_staged_new(struct log *log)
         buf_init(&b->records, LOG_BATCH_MAX_BYTES + LOG_BATCH_TARGET_BYTES);
     }
     b->next = NULL;
+    b->marker = BATCH_MARKER_NONE;
     return b;
 }
 
@@ -172,16 +173,15 @@ static enum err check_batch(const struct log_part *part, struct str batch,
     return ERR_OK;
 }
 
-enum err log_append_batch(struct log_part *part, struct str batch, struct log_append *append)
+static enum err append_whole(struct log_part *part, struct str batch, const struct batch_header *h,
+                             enum batch_marker marker, struct log_append *append)
 {
-    struct batch_header h;
-    TRY(check_part(part));
-    TRY(check_batch(part, batch, &h));
     TRY(admit(part->log, batch.len));
     bool lazy = append->lazy;
     struct log_staged *b = log_staged_new(part->log);
     b->whole = true;
-    b->header = h;
+    b->marker = marker;
+    b->header = *h;
     buf_append_str(&b->records, batch);
     os_mutex_lock(&part->stage_lock);
     enum err error = part->fenced;
@@ -199,6 +199,25 @@ enum err log_append_batch(struct log_part *part, struct str batch, struct log_ap
     b->pending_bytes = batch.len;
     log_staged_free(part->log, b);
     return error;
+}
+
+enum err log_append_batch(struct log_part *part, struct str batch, struct log_append *append)
+{
+    struct batch_header h;
+    TRY(check_part(part));
+    TRY(check_batch(part, batch, &h));
+    return append_whole(part, batch, &h, BATCH_MARKER_NONE, append);
+}
+
+enum err log_append_own(struct log_part *part, struct str batch, struct log_append *append)
+{
+    struct batch_header h;
+    enum batch_marker marker = BATCH_MARKER_NONE;
+    TRY(check_part(part));
+    TRY(batch_check(batch, &h));
+    if (h.attributes & BATCH_CONTROL)
+        TRY(batch_marker_read(batch, &marker));
+    return append_whole(part, batch, &h, marker, append);
 }
 
 /* Waiting ------------------------------------------------------------------------------------- */

@@ -120,6 +120,7 @@ struct group {
     struct log_staged *first;
     struct log_staged *last;
     size_t count;
+    size_t markers;
     uint64_t bytes;
 };
 
@@ -220,9 +221,11 @@ static enum err make_ready(struct log_part *part, const struct group *g, bool fa
         }
         TRY(remove_stale_index(part));
         struct log_segment *s = part->active;
-        uint64_t cost = log_segment_cost(s->size + g->bytes,
-                                         s->index->offsets.len / LOG_OFFSET_ENTRY_BYTES + g->count,
-                                         s->index->times.len / LOG_TIME_ENTRY_BYTES + g->count + 1);
+        uint64_t cost =
+            log_segment_cost(s->size + g->bytes,
+                             s->index->offsets.len / LOG_OFFSET_ENTRY_BYTES + g->count,
+                             s->index->times.len / LOG_TIME_ENTRY_BYTES + g->count + 1) +
+            s->side_cost + log_aborted_cost(s, g->markers);
         uint64_t more = cost - s->cost;
         *ret_cost = cost;
         if (log_quota_take(log, more))
@@ -281,9 +284,14 @@ static void record_group(struct log_part *part, const struct group *g, uint64_t 
         log_index_add(s->index, s->base_offset, &b->header, s->size);
         s->size += b->header.size_bytes;
         s->next_offset = batch_last_offset(&b->header) + 1;
+        if (b->marker == BATCH_MARKER_ABORT && b->ended.first >= 0)
+            log_aborted_add(&s->aborted, b->header.producer_id, &b->ended, b->header.base_offset);
     }
+    if (part->producers)
+        part->first_open = part->producers->first_open;
     uint64_t cost = log_segment_cost(s->size, s->index->offsets.len / LOG_OFFSET_ENTRY_BYTES,
-                                     s->index->times.len / LOG_TIME_ENTRY_BYTES + 1);
+                                     s->index->times.len / LOG_TIME_ENTRY_BYTES + 1) +
+                    s->side_cost + log_aborted_cost(s, 0);
     s->cost = cost;
     s->touched_us = os_now_us();
     bool was_dirty = s->dirty;
@@ -378,7 +386,7 @@ static bool settle_first(struct log_part *part, struct log_staged **rest, int64_
     int64_t known_offset = -1;
     if (!b->whole || b->header.producer_id < 0 || b->judged)
         return false;
-    enum err verdict = log_producers_judge(part, &b->header, offset, &known_offset);
+    enum err verdict = log_producers_judge(part, b, offset, &known_offset);
     b->judged = verdict == ERR_OK;
     if (b->judged)
         return false;
@@ -412,6 +420,7 @@ static struct group next_group(struct log_part *part, struct log_staged **rest,
         *(g.first ? &g.last->next : &g.first) = b;
         g.last = b;
         g.count++;
+        g.markers += b->marker != BATCH_MARKER_NONE;
         g.bytes += bytes;
     }
     return g;

@@ -21,7 +21,7 @@ enum {
 
 struct file_name {
     int64_t base;
-    bool log, offsets, times;
+    bool log, offsets, times, aborted, state;
 };
 
 struct listing {
@@ -29,6 +29,7 @@ struct listing {
     struct file_name *files; /* by base */
     size_t count;
     struct buf temporary; /* names, each with its NUL */
+    bool states;          /* .snapshot files without a segment */
 };
 
 static struct file_name *file_of(struct listing *listing, int64_t base)
@@ -67,6 +68,10 @@ static void note(void *arg, struct str name, bool is_dir)
         file_of(listing, (int64_t)base)->offsets = true;
     else if (str_eq(suffix, STR(".timeindex")))
         file_of(listing, (int64_t)base)->times = true;
+    else if (str_eq(suffix, STR(".txnindex")))
+        file_of(listing, (int64_t)base)->aborted = true;
+    else if (str_eq(suffix, STR(".snapshot")))
+        file_of(listing, (int64_t)base)->state = true;
 }
 
 static void listing_release(struct listing *listing)
@@ -93,6 +98,9 @@ static void remove_leftovers(struct log_part *part, struct listing *listing)
             listing->files[kept++] = *f;
             continue;
         }
+        listing->states = listing->states || f->state;
+        if (!f->offsets && !f->times && !f->aborted)
+            continue; /* a snapshot of a clean stop: see log_producers_tidy */
         struct log_segment orphan = {.part = part, .base_offset = f->base};
         log_segment_remove_files(&orphan);
     }
@@ -159,6 +167,22 @@ static enum err file_size(struct log_segment *s, const char *suffix, uint64_t *r
     return ERR_OK;
 }
 
+/* What stands beside a segment because of producers. */
+static enum err stat_sides(struct log_segment *s, const struct file_name *f)
+{
+    uint64_t bytes = 0;
+    if (f->state) {
+        TRY(file_size(s, ".snapshot", &bytes));
+        s->side_cost = log_quota_file_bytes(bytes);
+    }
+    if (f->aborted && f->offsets && f->times) {
+        TRY(file_size(s, ".txnindex", &bytes));
+        s->aborted_count = bytes / LOG_ABORTED_BYTES;
+    }
+    s->part->has_producers = s->part->has_producers || f->state;
+    return ERR_OK;
+}
+
 static enum err read_last_time(struct log_segment *s)
 {
     char path[OS_PATH_MAX];
@@ -186,7 +210,8 @@ static enum err load_sealed(struct log_segment *s)
     TRY(read_last_time(s));
     s->sealed = true;
     s->visible = s->size;
-    s->cost = log_segment_cost(s->size, s->offset_count, s->time_count);
+    s->cost = log_segment_cost(s->size, s->offset_count, s->time_count) + s->side_cost +
+              log_aborted_cost(s, 0);
     return ERR_OK;
 }
 
@@ -259,7 +284,18 @@ static void adopt_scan(struct log_segment *s, struct log_scan *scan)
     s->next_offset = scan->next_offset;
     s->visible = s->size;
     s->cost = log_segment_cost(s->size, s->index->offsets.len / LOG_OFFSET_ENTRY_BYTES,
-                               s->index->times.len / LOG_TIME_ENTRY_BYTES + 1);
+                               s->index->times.len / LOG_TIME_ENTRY_BYTES + 1) +
+              s->side_cost;
+}
+
+/* Batches of producers are looked at again once all segments are there. */
+static void note_producer(void *arg, uint64_t position, const struct batch_header *h,
+                          struct str batch)
+{
+    struct log_part *part = arg;
+    (void)position;
+    (void)batch;
+    part->has_producers = part->has_producers || h->producer_id >= 0;
 }
 
 static bool ends_in_tail(const struct log_scan *scan)
@@ -282,7 +318,7 @@ static enum err read_segment(struct log_segment *s, int64_t next_base, bool last
     bool read_only = s->part->log->options.read_only;
     TRY(log_segment_hold(s, &file));
     log_scan_init(&scan, s->base_offset);
-    enum err error = log_scan_file(&scan, file, s->size, next_base, NULL, NULL);
+    enum err error = log_scan_file(&scan, file, s->size, next_base, note_producer, s->part);
     if (error == ERR_OK && last && ends_in_tail(&scan)) {
         if (read_only)
             leave_tail(s, &scan);
@@ -314,7 +350,7 @@ static void seal_read(struct log_segment *s)
 }
 
 enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base,
-                          struct log_segment **ret_segment)
+                          struct str aborted, struct log_segment **ret_segment)
 {
     struct log_segment *s = log_segment_new(part, base);
     bool cut = false;
@@ -325,6 +361,7 @@ enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base
         log_segment_unref(s);
         return error;
     }
+    log_aborted_adopt(s, aborted, next_base);
     seal_read(s);
     *ret_segment = s;
     return ERR_OK;
@@ -395,7 +432,8 @@ static enum err load_last(struct loading *l, struct log_segment *s, const struct
     s->next_offset = l->mark->next_offset;
     s->visible = s->size;
     s->cost = log_segment_cost(s->size, s->index->offsets.len / LOG_OFFSET_ENTRY_BYTES,
-                               s->index->times.len / LOG_TIME_ENTRY_BYTES + 1);
+                               s->index->times.len / LOG_TIME_ENTRY_BYTES + 1) +
+              s->side_cost;
     return ERR_OK;
 }
 
@@ -407,6 +445,9 @@ static enum err load_segment(struct loading *l, size_t at)
     struct log_segment *s = log_segment_new(part, f->base);
     log_part_insert(part, part->segment_count, s);
     TRY(stat_segment(s));
+    TRY(stat_sides(s, f));
+    if (last || !f->offsets || !f->times)
+        s->aborted_count = 0; /* they are found again */
     if (last)
         return load_last(l, s, f);
     enum err error = f->offsets && f->times ? load_sealed(s) : ERR_CORRUPT;
@@ -437,6 +478,7 @@ static enum err load_all(struct loading *l, const struct log_mark *mark)
         unload(l->part);
         listing_release(&l->listing);
         TRY(list(l->part, &l->listing));
+        l->part->has_producers = l->listing.states;
         l->mark = mark_fits(l, mark) ? mark : NULL;
         enum err error = ERR_OK;
         for (size_t i = 0; i < l->listing.count && !l->repaired && error == ERR_OK; i++)
@@ -480,6 +522,17 @@ static void adjust_usage(struct log_part *part, uint64_t before)
     log_quota_return(log, before);
 }
 
+static void load_producers(struct log_part *part)
+{
+    if (!part->has_producers)
+        return;
+    log_producers_load(part, true);
+    log_producers_tidy(part);
+    for (size_t i = 0; i < part->segment_count; i++)
+        if (!part->segments[i]->sealed)
+            part->segments[i]->cost += log_aborted_cost(part->segments[i], 0);
+}
+
 enum err log_part_load(struct log_part *part, const struct log_mark *mark)
 {
     struct loading l = {.part = part};
@@ -498,6 +551,7 @@ enum err log_part_load(struct log_part *part, const struct log_mark *mark)
     TRY(log_floor_read(part));
     if (read_only)
         return ERR_OK;
+    load_producers(part);
     if (!l.mark &&
         part->segment_count > 0) /* files may be newer than the last sync of their names */
         TRY(os_fs_sync_dir(part->log->fs, part->dir));

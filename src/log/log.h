@@ -166,9 +166,10 @@ struct log_topic *log_part_topic(const struct log_part *part);
 uint32_t log_part_index(const struct log_part *part);
 
 struct log_part_info {
-    int64_t start_offset; /* earliest readable */
-    int64_t end_offset;   /* the next visible record's */
-    uint64_t bytes;       /* of the .log files */
+    int64_t start_offset;  /* earliest readable */
+    int64_t end_offset;    /* the next visible record's */
+    int64_t stable_offset; /* log_part_stable */
+    uint64_t bytes;        /* of the .log files */
     uint32_t segments;
     int64_t newest_ms; /* largest timestamp, -1 when empty */
     int32_t leader_epoch;
@@ -182,6 +183,30 @@ void log_part_epoch_end(struct log_part *part, int32_t epoch, int32_t *ret_epoch
                         int64_t *ret_end_offset);
 int64_t log_part_start(struct log_part *part);
 int64_t log_part_end(struct log_part *part);
+/* The last stable offset: below it every transaction has ended. */
+int64_t log_part_stable(struct log_part *part);
+
+struct log_aborted {
+    int64_t producer_id;
+    int64_t first_offset;
+};
+
+/* Append the aborted transactions (struct log_aborted) with records between the two offsets to
+ * *out: what a reader leaves out, of each from its first offset to its marker. May read a file. */
+MUST_CHECK enum err log_part_aborted(struct log_part *part, int64_t from, int64_t to,
+                                     struct buf *out);
+
+struct log_producer {
+    int64_t id;
+    int16_t epoch;
+    int32_t last_sequence; /* -1: none */
+    int64_t last_ms;
+    int32_t coordinator_epoch;
+    int64_t transaction_first; /* -1: none is open */
+};
+
+/* Who has written in the last day, by id. Free with mem_free. Waits for writing. */
+size_t log_part_producers(struct log_part *part, struct log_producer **ret_producers);
 /* Records below offset are gone, durably: readers find the start at it, and segments that hold
  * nothing else are removed. ERR_OUT_OF_RANGE above the end; below the start nothing happens.
  * *ret_start: the start afterwards. Waits for the disk. */
@@ -243,10 +268,16 @@ MUST_CHECK enum err log_append(struct log_part *part, const struct log_record *r
  * leader epoch, which the CRC does not cover. In addition ERR_CORRUPT, ERR_INVALID, ERR_UNSUPPORTED
  * (magic below 2).
  * A batch with a producer id must follow the producer's last one: through done() ERR_SEQUENCE when
- * it does not, ERR_FENCED when its epoch is old. One of its last five sent again is ERR_OK, at the
- * offset that it has; nothing is written. */
+ * it does not, ERR_FENCED when its epoch is old, ERR_TRANSACTION when its producer has a
+ * transaction open that it is not part of. One of its last five sent again is ERR_OK, at the offset
+ * that it has; nothing is written. */
 MUST_CHECK enum err log_append_batch(struct log_part *part, struct str batch,
                                      struct log_append *append);
+/* The same for a batch that Weir itself has made and that no producer may send: a control batch (a
+ * transaction's marker), or one of a transaction without sequences. It is still ERR_FENCED if a
+ * newer epoch of its producer has written. */
+MUST_CHECK enum err log_append_own(struct log_part *part, struct str batch,
+                                   struct log_append *append);
 /* Write what is pending on this thread now, as far as it takes no waiting: what needs a new
  * segment, room under the quota, or a partition that is being written at the moment is left to the
  * committer. The cheapest way for an event loop: append with lazy set, and call this once at the
@@ -275,6 +306,9 @@ struct log_range {
  * over and reported. */
 MUST_CHECK enum err log_read(struct log_part *part, int64_t offset, size_t max_bytes,
                              struct log_range *ret_range);
+/* The same, but nothing at or above limit, where a batch begins (log_part_stable). */
+MUST_CHECK enum err log_read_below(struct log_part *part, int64_t offset, int64_t limit,
+                                   size_t max_bytes, struct log_range *ret_range);
 void log_range_release(struct log_range *range);
 /* Append the range's bytes to *out. */
 MUST_CHECK enum err log_range_copy(const struct log_range *range, struct buf *out);

@@ -2,7 +2,9 @@
  *
  *     append.c    records into a partition's staged batches            any thread
  *     commit.c    staged batches into the active segment, one write    committer, or log_commit
- *     producers.c batches that are sent twice                          the same
+ *     producers.c batches that are sent twice, open transactions       the same
+ *     producer_files.c  what is known of producers, on the disk       the same, open, sealing
+ *     aborted.c   aborted transactions                                 all
  *     sync.c      fdatasync, then what waited for it, then sealing     sync threads
  *     segment.c   one .log file with its indexes (index.c)             all
  *     part.c      a partition's segments, what readers see, rolling    all
@@ -55,6 +57,7 @@ enum {
     LOG_INDEX_INTERVAL_BYTES = 4096,
     LOG_OFFSET_ENTRY_BYTES = 8,
     LOG_TIME_ENTRY_BYTES = 12,
+    LOG_ABORTED_BYTES = 34,
     LOG_UNPACKED_MAX_BYTES = 64 << 20, /* records of one batch, when read */
     LOG_SYNC_TARGET_US = 5000,         /* written bytes are on disk within this */
     LOG_GROUP_BATCHES_MAX = 64,        /* batches in one write */
@@ -145,7 +148,8 @@ struct log_segment {
      * another segment is active. */
     uint64_t size;
     int64_t next_offset;
-    uint64_t cost; /* bytes of the quota */
+    uint64_t cost;      /* bytes of the quota */
+    uint64_t side_cost; /* of it: its .snapshot */
     int64_t created_ms;
 
     /* Under view_lock. */
@@ -154,8 +158,13 @@ struct log_segment {
     bool sealed; /* its indexes are in its files */
     atomic_bool
         removed; /* readers find it no more; the quota is returned with the last reference */
-    struct log_index *index; /* until sealed */
-    size_t offset_count;     /* entries in the files, when sealed */
+    struct log_index *index;  /* until sealed */
+    struct buf aborted;       /* aborted.c: entries that are not in the file yet */
+    size_t aborted_count;     /* in the file */
+    struct buf end_state;     /* producer_files.c: what the next segment's .snapshot will say, until
+                                 it is written */
+    int64_t end_state_offset; /* that one's base */
+    size_t offset_count;      /* entries in the files, when sealed */
     size_t time_count;
     int64_t max_timestamp_ms; /* when sealed; -1 none */
     uint64_t touched_us;      /* last append, os_now_us; before the open: by the file's time */
@@ -195,6 +204,8 @@ MUST_CHECK enum err log_segment_find_position(struct log_segment *s, uint64_t li
                                               struct log_place *ret_place);
 MUST_CHECK enum err log_segment_find_time(struct log_segment *s, int64_t timestamp_ms,
                                           int64_t *ret_offset);
+/* Write what is in end_state to the next segment's .snapshot. */
+MUST_CHECK enum err log_segment_write_state(struct log_segment *s);
 /* Write the index files from the memory; the .log was synced whole before. */
 MUST_CHECK enum err log_segment_write_index(struct log_segment *s);
 /* Give the memory up for the files. False when the segment was removed meanwhile. */
@@ -264,13 +275,21 @@ void log_holes_release(struct log_holes *holes);
 
 /* A partition --------------------------------------------------------------------------------- */
 
+/* The transaction that a marker ends. */
+struct log_ended {
+    int64_t first;  /* its first offset; -1: it had no batch here */
+    int64_t stable; /* the last stable offset then */
+};
+
 /* A batch in the making. */
 struct log_staged {
     struct log_staged *next;
     struct buf records; /* or a producer's whole batch */
     bool whole;
-    bool packed; /* nothing more goes in */
-    bool judged; /* its producer may send it; goes back on failure */
+    bool packed;              /* nothing more goes in */
+    bool judged;              /* its producer may send it; goes back on failure */
+    enum batch_marker marker; /* it ends a transaction */
+    struct log_ended ended;   /* which: set when it is judged */
     struct batch_header header;
     size_t pending_bytes;     /* of log.pending_bytes */
     struct log_append *first; /* in the order of their records */
@@ -309,6 +328,7 @@ struct log_part {
     struct log_segment *active; /* NULL before the first append; in segments too */
     int64_t next_offset;
     struct log_producers *producers; /* NULL: not read yet */
+    bool has_producers;              /* some have written here */
 
     /* Under view_lock. */
     struct log_segment **segments; /* by base offset; the last is active */
@@ -320,6 +340,7 @@ struct log_part {
     int64_t end_offset;
     int64_t written_offset; /* next_offset, for those who have view_lock only */
     int64_t synced_offset;
+    int64_t first_open; /* where the oldest open transaction begins; INT64_MAX: there is none */
     struct log_append *waiting_first; /* for a sync, by offset */
     struct log_append *waiting_last;
     struct log_watch *watches;
@@ -528,14 +549,83 @@ void log_done_run(struct log_done *done);
 
 /* producers.c: under commit_lock -------------------------------------------------------------- */
 
+struct log_kept_batch {
+    int32_t first; /* sequence */
+    int32_t last;
+    int64_t offset; /* of the first record */
+};
+
+struct log_producer_state {
+    int64_t id;
+    int16_t epoch; /* -1: none yet */
+    uint8_t count;
+    int32_t coordinator_epoch;                           /* of the last marker; -1: none */
+    int64_t txn_first;                                   /* of the open transaction; -1: none is */
+    int64_t last_ms;                                     /* wall clock */
+    uint64_t heard;                                      /* of producers.clock */
+    struct log_kept_batch batches[LOG_PRODUCER_BATCHES]; /* oldest first */
+};
+
+struct log_producers {
+    struct log_producer_state *items; /* by id */
+    size_t count;
+    size_t capacity;
+    uint64_t clock;
+    size_t open;        /* transactions */
+    int64_t first_open; /* INT64_MAX: none */
+};
+
+struct log_producers *log_producers_new(void);
+void log_producers_free(struct log_producers *all);
+/* Found or made. */
+struct log_producer_state *log_producers_get(struct log_producers *all, int64_t id);
+/* Sequences go from 0 to INT32_MAX, then begin anew. */
+int32_t log_sequence_add(int32_t sequence, int32_t delta);
+/* What stands in the file counts, whatever it is. */
+void log_producers_take_batch(struct log_producers *all, const struct batch_header *h,
+                              int64_t offset, int64_t now_ms);
+struct log_ended log_producers_take_marker(struct log_producers *all, const struct batch_header *h,
+                                           int64_t offset, int64_t now_ms);
+/* Forget those that have been silent for long. */
+void log_producers_expire(struct log_part *part, int64_t now_ms);
 /* Is it known what producers have sent? fast: without reading files. */
 bool log_producers_ready(struct log_part *part, bool fast);
 /* May this batch be written at offset? Then it counts as written. ERR_EXISTS: it is on the log
- * already, at *ret_offset; ERR_SEQUENCE: one before it is missing; ERR_FENCED: of an old epoch. */
-MUST_CHECK enum err log_producers_judge(struct log_part *part, const struct batch_header *h,
-                                        int64_t offset, int64_t *ret_offset);
+ * already, at *ret_offset; ERR_SEQUENCE: one before it is missing; ERR_FENCED: of an old epoch;
+ * ERR_TRANSACTION: its producer has a transaction open that it is not part of. */
+MUST_CHECK enum err log_producers_judge(struct log_part *part, struct log_staged *b, int64_t offset,
+                                        int64_t *ret_offset);
 /* What was judged is not in the file. */
 void log_producers_forget(struct log_part *part);
+
+/* producer_files.c: under commit_lock, or nobody else has the partition yet ------------------- */
+
+/* Read them from the files. at_open: the aborted transactions of segments that are not sealed too.
+ */
+void log_producers_load(struct log_part *part, bool at_open);
+/* A snapshot's bytes into *out. aborted: entries of the segment that the offset lies in. */
+void log_producers_write(const struct log_producers *all, struct str aborted, struct buf *out);
+/* ERR_CORRUPT. *ret_aborted is a view into bytes. */
+MUST_CHECK enum err log_producers_parse(struct str bytes, struct log_producers **ret_all,
+                                        struct str *ret_aborted);
+MUST_CHECK enum err log_producers_save(struct log_part *part, int64_t offset, struct str bytes);
+/* At a clean stop. */
+MUST_CHECK enum err log_producers_save_end(struct log_part *part);
+/* Remove snapshots that are no segment's. */
+void log_producers_tidy(struct log_part *part);
+
+/* aborted.c ----------------------------------------------------------------------------------- */
+
+void log_aborted_add(struct buf *entries, int64_t producer_id, const struct log_ended *ended,
+                     int64_t marker_offset);
+/* What the file takes of the quota, with so many more entries. */
+uint64_t log_aborted_cost(const struct log_segment *s, size_t more);
+/* Append a segment's entries to *out. */
+MUST_CHECK enum err log_segment_aborted(struct log_segment *s, struct buf *out);
+/* Those of another file that belong to this segment, which nobody else has yet. */
+void log_aborted_adopt(struct log_segment *to, struct str entries, int64_t next_base);
+/* Write the file, if there are any in memory. */
+MUST_CHECK enum err log_aborted_write(struct log_segment *s);
 
 /* sync.c -------------------------------------------------------------------------------------- */
 
@@ -561,9 +651,9 @@ void log_quota_keep_spare(struct log *log);
 /* Read a partition's folder and recover it. mark: where the clean stop left it, or NULL. */
 MUST_CHECK enum err log_part_load(struct log_part *part, const struct log_mark *mark);
 /* A segment from its file, every batch read; synced and with its index files written unless it is
- * the last. */
+ * the last. aborted: entries of which it takes its own. */
 MUST_CHECK enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base,
-                                     struct log_segment **ret_segment);
+                                     struct str aborted, struct log_segment **ret_segment);
 
 /* epoch.c: leader-epoch-checkpoint ------------------------------------------------------------ */
 

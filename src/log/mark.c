@@ -139,6 +139,7 @@ static enum err mark_part(struct log_part *part, struct buf *text)
     if (!s || s->holes.count > 0)
         return ERR_OK;
     TRY(write_index(s, &crc));
+    TRY(log_producers_save_end(part));
     buf_printf(text, "%s-%u %lld %llu %lld %u\n", part->topic->name, part->number,
                (long long)s->base_offset, (unsigned long long)s->size, (long long)s->next_offset,
                crc);

@@ -19,6 +19,7 @@ struct log_part *log_part_new(struct log_topic *topic, uint32_t number)
     size_t size = strlen(log->topics_dir) + topic->name_len + 16;
     part->dir = mem_alloc(size);
     (void)snprintf(part->dir, size, "%s/%s-%u", log->topics_dir, topic->name, number);
+    part->first_open = INT64_MAX;
     os_mutex_init(&part->stage_lock);
     os_mutex_init(&part->commit_lock);
     os_mutex_init(&part->view_lock);
@@ -84,6 +85,22 @@ int64_t log_part_end(struct log_part *part)
     return end;
 }
 
+/* Under view_lock. */
+static int64_t stable_offset(const struct log_part *part)
+{
+    int64_t stable = part->first_open < part->end_offset ? part->first_open : part->end_offset;
+    int64_t start = start_offset(part);
+    return stable > start ? stable : start;
+}
+
+int64_t log_part_stable(struct log_part *part)
+{
+    os_mutex_lock(&part->view_lock);
+    int64_t stable = stable_offset(part);
+    os_mutex_unlock(&part->view_lock);
+    return stable;
+}
+
 static int64_t newest(const struct log_part *part)
 {
     for (size_t i = part->segment_count; i-- > 0;) {
@@ -106,6 +123,7 @@ void log_part_describe(struct log_part *part, struct log_part_info *ret_info)
     struct log_part_info info = {
         .start_offset = start_offset(part),
         .end_offset = part->end_offset,
+        .stable_offset = stable_offset(part),
         .segments = (uint32_t)part->segment_count,
         .newest_ms = newest(part),
         .leader_epoch = atomic_load(&part->leader_epoch),
@@ -241,8 +259,18 @@ static struct log_segment *new_active(struct log_part *part)
     return s;
 }
 
-/* The quota for it is taken already. */
-static enum err append_segment(struct log_part *part)
+/* What is known of producers where the next segment begins: false when there is nothing. */
+static bool producers_state(struct log_part *part, struct buf *out)
+{
+    if (!part->has_producers)
+        return false;
+    (void)log_producers_ready(part, false);
+    log_producers_write(part->producers, STR(""), out);
+    return true;
+}
+
+/* The quota for it is taken already. state: of producers, kept by the segment before it. */
+static enum err append_segment(struct log_part *part, struct buf *state)
 {
     struct log *log = part->log;
     struct os_file *file = NULL;
@@ -250,10 +278,17 @@ static enum err append_segment(struct log_part *part)
     log_segment_path(part, part->next_offset, ".log", path);
     TRY(os_file_open(log->fs, path, OS_OPEN_WRITE | OS_OPEN_CREATE | OS_OPEN_FRESH, &file));
     struct log_segment *s = new_active(part);
+    s->side_cost = state->len > 0 ? log_quota_file_bytes(state->len) : 0;
+    s->cost += s->side_cost;
     log_segment_hold_new(s, file);
     os_mutex_lock(&part->view_lock);
     log_part_insert(part, part->segment_count, s);
     part->unsealed += part->active ? 1 : 0;
+    if (part->active) {
+        part->active->end_state = *state;
+        part->active->end_state_offset = part->next_offset;
+        *state = (struct buf){0};
+    }
     part->dir_dirty = true;
     part->active = s;
     part->cut_needed = false;
@@ -265,13 +300,18 @@ static enum err append_segment(struct log_part *part)
 
 enum err log_part_roll(struct log_part *part)
 {
-    uint64_t cost = log_segment_cost(0, 0, 0);
+    struct buf state BUF_AUTO;
+    buf_init(&state, 1);
+    if (producers_state(part, &state) && !part->active)
+        TRY(log_producers_save(part, part->next_offset, buf_str(&state)));
+    uint64_t cost =
+        log_segment_cost(0, 0, 0) + (state.len > 0 ? log_quota_file_bytes(state.len) : 0);
     TRY(log_quota_make(part->log, cost, part));
     if (part->active && part->active->size == 0) { /* making room has replaced it */
         log_quota_return(part->log, cost);
         return ERR_OK;
     }
-    enum err error = append_segment(part);
+    enum err error = append_segment(part, &state);
     if (error == ERR_OK)
         log_sync_schedule(part, false); /* its name, even if nothing is ever written to it */
     else
@@ -282,7 +322,11 @@ enum err log_part_roll(struct log_part *part)
 enum err log_part_replace_active(struct log_part *part)
 {
     struct log_segment *old = part->active;
-    TRY(append_segment(part));
+    struct buf state BUF_AUTO;
+    buf_init(&state, 1);
+    (void)producers_state(part, &state);
+    TRY(append_segment(part, &state));
+    TRY(log_segment_write_state(old));
     os_mutex_lock(&part->view_lock);
     old->cost = old->cost + part->cut_cost - part->active->cost;
     part->cut_cost = 0;

@@ -101,7 +101,23 @@ static enum err boundary(struct log_found *f, struct log_reader *r, uint64_t lim
     }
 }
 
-static enum err read_found(struct log_found *f, struct log_reader *r, int64_t offset,
+/* Where the batch that begins at or behind limit stands, if it is in this segment. */
+static enum err cut_at(struct log_found *f, struct log_reader *r, int64_t limit, uint64_t *end,
+                       int64_t *next_offset)
+{
+    struct batch_header h;
+    uint64_t position = 0;
+    if (limit >= *next_offset)
+        return ERR_OK;
+    enum err e = log_find_batch_from_index(f, r, limit, &position, &h);
+    if (e == ERR_OK && position < *end) {
+        *end = position;
+        *next_offset = limit;
+    }
+    return e == ERR_NOT_FOUND ? ERR_OK : e;
+}
+
+static enum err read_found(struct log_found *f, struct log_reader *r, int64_t offset, int64_t limit,
                            size_t max_bytes, struct log_range *range)
 {
     struct batch_header h;
@@ -109,12 +125,13 @@ static enum err read_found(struct log_found *f, struct log_reader *r, int64_t of
     uint64_t end = 0;
     TRY(log_find_batch_from_index(f, r, offset, &position, &h));
     good_end(f, position, range, &end);
+    TRY(cut_at(f, r, limit, &end, &range->next_offset));
     uint64_t first_end = position + h.size_bytes;
     if (end - position > max_bytes && first_end < end) {
-        uint64_t limit = position + max_bytes > first_end ? position + max_bytes : first_end;
+        uint64_t most = position + max_bytes > first_end ? position + max_bytes : first_end;
         end = first_end;
         range->next_offset = batch_last_offset(&h) + 1;
-        TRY(boundary(f, r, limit, &end, &range->next_offset));
+        TRY(boundary(f, r, most, &end, &range->next_offset));
     }
     range->position = position;
     range->length = end - position;
@@ -124,13 +141,13 @@ static enum err read_found(struct log_found *f, struct log_reader *r, int64_t of
 
 /* ERR_NOT_FOUND: nothing at or behind offset in this segment. Takes the reference when it succeeds.
  */
-static enum err read_segment(struct log_found *f, int64_t offset, size_t max_bytes,
+static enum err read_segment(struct log_found *f, int64_t offset, int64_t limit, size_t max_bytes,
                              struct log_range *ret_range)
 {
     struct log_range range = {.segment_ = f->segment};
     TRY(log_segment_hold(f->segment, &range.file));
     struct log_reader r = {.file = range.file, .limit = f->visible, .chunk = LOG_CHUNK_WALK};
-    enum err error = read_found(f, &r, offset, max_bytes, &range);
+    enum err error = read_found(f, &r, offset, limit, max_bytes, &range);
     log_reader_release(&r);
     if (error == ERR_OK)
         *ret_range = range;
@@ -139,17 +156,19 @@ static enum err read_segment(struct log_found *f, int64_t offset, size_t max_byt
     return error;
 }
 
-enum err log_read(struct log_part *part, int64_t offset, size_t max_bytes,
-                  struct log_range *ret_range)
+enum err log_read_below(struct log_part *part, int64_t offset, int64_t limit, size_t max_bytes,
+                        struct log_range *ret_range)
 {
     for (;;) {
         struct log_found f;
         TRY(log_part_find(part, offset, &f));
-        if (!f.segment) {
+        if (!f.segment || offset >= limit) {
+            if (f.segment)
+                log_segment_unref(f.segment);
             *ret_range = (struct log_range){.base_offset = offset, .next_offset = offset};
             return ERR_OK;
         }
-        enum err error = read_segment(&f, offset, max_bytes, ret_range);
+        enum err error = read_segment(&f, offset, limit, max_bytes, ret_range);
         if (error == ERR_OK)
             return ERR_OK;
         bool replaced = atomic_load(&f.segment->removed);
@@ -159,6 +178,12 @@ enum err log_read(struct log_part *part, int64_t offset, size_t max_bytes,
         if (!replaced)
             offset = f.next_base; /* a gap, or a file that its owner has removed */
     }
+}
+
+enum err log_read(struct log_part *part, int64_t offset, size_t max_bytes,
+                  struct log_range *ret_range)
+{
+    return log_read_below(part, offset, INT64_MAX, max_bytes, ret_range);
 }
 
 void log_range_release(struct log_range *range)

@@ -75,7 +75,7 @@ static enum err extend_last(struct log_part *part, int64_t next_base)
 static enum err add_segment(struct log_part *part, int64_t base, int64_t next_base)
 {
     struct log_segment *s = NULL;
-    TRY(log_segment_load(part, base, next_base, &s));
+    TRY(log_segment_load(part, base, next_base, STR(""), &s));
     os_mutex_lock(&part->view_lock);
     log_part_insert(part, part->segment_count, s);
     part->active = s;

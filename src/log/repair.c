@@ -248,21 +248,22 @@ static void runs_release(struct runs *runs)
     mem_free(runs->items);
 }
 
-static enum err load_run(struct log_part *part, int64_t base, int64_t next_base, struct runs *runs)
+static enum err load_run(struct log_part *part, int64_t base, int64_t next_base, struct str aborted,
+                         struct runs *runs)
 {
     runs->items = mem_resize(runs->items, (runs->count + 1) * sizeof(struct log_segment *));
-    TRY(log_segment_load(part, base, next_base, &runs->items[runs->count]));
+    TRY(log_segment_load(part, base, next_base, aborted, &runs->items[runs->count]));
     runs->count++;
     return ERR_OK;
 }
 
 static enum err load_runs(struct log_part *part, const struct log_segment *s, int64_t next_base,
-                          const struct log_holes *holes, struct runs *runs)
+                          const struct log_holes *holes, struct str aborted, struct runs *runs)
 {
     if (holes->items[0].position > 0 || holes->items[0].end == s->size)
         TRY(load_run(part, s->base_offset,
                      holes->items[0].next_offset < 0 ? next_base : holes->items[0].next_offset,
-                     runs));
+                     aborted, runs));
     for (size_t i = 0; i < holes->count; i++) {
         bool last = i + 1 == holes->count;
         if (holes->items[i].next_offset >= 0)
@@ -270,7 +271,7 @@ static enum err load_runs(struct log_part *part, const struct log_segment *s, in
                          last || holes->items[i + 1].next_offset < 0
                              ? next_base
                              : holes->items[i + 1].next_offset,
-                         runs));
+                         aborted, runs));
     }
     return ERR_OK;
 }
@@ -309,9 +310,14 @@ static enum err repair_held(struct log_part *part, struct log_segment *s, int64_
                             struct os_file *file, struct log_holes *holes)
 {
     struct runs runs = {0};
-    enum err error = log_repair_files(part, file, s->base_offset, s->size, holes);
+    struct buf aborted BUF_AUTO;
+    buf_init(&aborted, UINT32_MAX);
+    TRY(log_segment_write_state(s));
+    enum err error = log_segment_aborted(s, &aborted);
     if (error == ERR_OK)
-        error = load_runs(part, s, next_base, holes, &runs);
+        error = log_repair_files(part, file, s->base_offset, s->size, holes);
+    if (error == ERR_OK)
+        error = load_runs(part, s, next_base, holes, buf_str(&aborted), &runs);
     if (error == ERR_OK)
         swap(part, s, &runs);
     for (size_t i = 0; i < runs.count; i++)

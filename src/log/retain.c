@@ -104,6 +104,10 @@ static void maintain_part(struct log_part *part, const struct log_topic_config *
     os_mutex_unlock(&part->view_lock);
     if (repair)
         log_part_repair(part);
+    if (part->has_producers && os_mutex_try_lock(&part->commit_lock)) {
+        log_producers_expire(part, now_ms);
+        os_mutex_unlock(&part->commit_lock);
+    }
 }
 
 void log_maintain(struct log *log)

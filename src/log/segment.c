@@ -15,6 +15,7 @@ struct log_segment *log_segment_new(struct log_part *part, int64_t base_offset)
     s->next_offset = base_offset;
     s->max_timestamp_ms = -1;
     s->created_ms = os_wall_us() / 1000;
+    buf_init(&s->aborted, UINT32_MAX);
     s->touched_us = os_now_us();
     atomic_init(&s->refs, 1);
     return s;
@@ -133,6 +134,8 @@ void log_segment_unref(struct log_segment *s)
     if (s->index)
         log_index_release(s->index);
     mem_free(s->index);
+    buf_release(&s->aborted);
+    buf_release(&s->end_state);
     log_holes_release(&s->holes);
     mem_free(s);
 }
@@ -155,6 +158,8 @@ void log_segment_remove_files(struct log_segment *s)
     bool removed = remove_file(s, ".log");
     removed = remove_file(s, ".index") && removed;
     removed = remove_file(s, ".timeindex") && removed;
+    removed = remove_file(s, ".txnindex") && removed;
+    removed = remove_file(s, ".snapshot") && removed;
     enum err error = os_fs_sync_dir(log->fs, s->part->dir);
     if (error != ERR_OK && error != ERR_NOT_FOUND)
         log_fatal(log, "sync", s->part->dir, error);
@@ -291,11 +296,31 @@ static enum err write_index_file(struct log_segment *s, const char *suffix, stru
     return os_fs_write_file(s->part->log->fs, path, content);
 }
 
+enum err log_segment_write_state(struct log_segment *s)
+{
+    if (s->end_state.len == 0)
+        return ERR_OK;
+    TRY(log_producers_save(s->part, s->end_state_offset, buf_str(&s->end_state)));
+    buf_release(&s->end_state);
+    return ERR_OK;
+}
+
+/* What must be there when the .index is (invariant 4). */
+static enum err write_transactions(struct log_segment *s)
+{
+    if (s->aborted.len == 0 && s->end_state.len == 0)
+        return ERR_OK;
+    TRY(log_aborted_write(s));
+    TRY(log_segment_write_state(s));
+    return os_fs_sync_dir(s->part->log->fs, s->part->dir);
+}
+
 /* The time index first: the other's presence is what counts (invariant 4). The segment grows no
  * more, so its index is read without a lock. */
 enum err log_segment_write_index(struct log_segment *s)
 {
     log_index_finish(s->index, s->base_offset);
+    TRY(write_transactions(s));
     TRY(write_index_file(s, ".timeindex", buf_str(&s->index->times)));
     return write_index_file(s, ".index", buf_str(&s->index->offsets));
 }
@@ -309,6 +334,9 @@ bool log_segment_seal(struct log_segment *s)
     s->time_count = index->times.len / LOG_TIME_ENTRY_BYTES;
     s->max_timestamp_ms = index->max_timestamp_ms;
     s->index = NULL;
+    s->aborted_count += s->aborted.len / LOG_ABORTED_BYTES;
+    buf_release(&s->aborted);
+    buf_init(&s->aborted, UINT32_MAX);
     s->sealed = true;
     bool there = !s->removed;
     part->unsealed -= there;

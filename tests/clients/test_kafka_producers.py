@@ -1,8 +1,8 @@
 """Idempotent producers (librdkafka) while Weir is killed: nothing acknowledged is lost, nothing is there twice, order is kept."""
 import random, threading, time
 
-import brokers, kafka_wire, pytest
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+import brokers, pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 PARTITIONS = 3
@@ -77,24 +77,3 @@ def test_killed_again_and_again(tmp_path):
         found = read_all(server.kafka, "t")
         for writer in writers:
             assert found[writer.number] == list(range(writer.sent))
-
-
-def test_transactions_are_refused_at_once(tmp_path):
-    with brokers.start(tmp_path) as server:
-        producer = Producer({"bootstrap.servers": server.kafka, "transactional.id": "x", "log_level": 0})
-        with pytest.raises(KafkaException):
-            producer.init_transactions(5)
-
-
-def test_a_batch_of_no_transaction_is_refused(tmp_path):
-    """What says that it is transactional, from a producer that has begun no transaction."""
-    with brokers.start(tmp_path) as server, kafka_wire.Wire(server.kafka) as wire:
-        admin = AdminClient({"bootstrap.servers": server.kafka})
-        admin.create_topics([NewTopic("t", PARTITIONS)])["t"].result(timeout=10)
-        transactional = kafka_wire.batch([b"x"], attributes=16, producer=4000, epoch=0, sequence=0)
-        assert wire.produce("t", 0, transactional) == 53  # TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        assert wire.produce("t", 0, transactional, transactional_id="x") == 49  # INVALID_PRODUCER_ID_MAPPING
-        assert wire.produce("t", 0, kafka_wire.batch([b"y"])) == 0
-        consumer = Consumer({"bootstrap.servers": server.kafka, "group.id": "check"})
-        assert consumer.get_watermark_offsets(TopicPartition("t", 0)) == (0, 1)
-        consumer.close()
