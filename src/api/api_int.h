@@ -20,6 +20,7 @@ struct api {
     struct telemetry *telemetry;
     struct alerts *alerts; /* NULL: none */
     atomic_bool draining;
+    atomic_int watchers; /* events.c */
     int64_t started_wall_us;
 };
 
@@ -148,6 +149,7 @@ void api_status(struct api_request *r);
 void api_stats(struct api_request *r);
 void api_view(struct api_request *r);
 void api_view_rebuild(struct api_request *r);
+void api_events(struct api_request *r);
 void api_alerts(struct api_request *r);
 void api_alert_action(struct api_request *r);
 void api_alert_unsilence(struct api_request *r);
