@@ -3,7 +3,7 @@
 #include "base/assert.h"
 
 /* FNV-1a, 64 bits. */
-static uint64_t hash(struct str name)
+uint64_t name_hash(struct str name)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325);
     for (size_t i = 0; i < name.len; i++)
@@ -14,7 +14,7 @@ static uint64_t hash(struct str name)
 /* The slot that holds the name, or the empty one where it would stand. */
 static uint32_t find_slot(const struct name_index *index, struct str name)
 {
-    uint32_t at = (uint32_t)hash(name) & index->mask;
+    uint32_t at = (uint32_t)name_hash(name) & index->mask;
     while (index->slots[at] && !str_eq(index->names[index->slots[at] - 1], name))
         at = (at + 1) & index->mask;
     return at;

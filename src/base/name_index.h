@@ -15,6 +15,7 @@ struct name_index {
 
 enum { NAME_INDEX_NONE = -1 };
 
+uint64_t name_hash(struct str name);
 /* Of equal names the first counts. The names, and the arena, must outlive it. */
 struct name_index *name_index_build(struct arena *a, const struct str *names, size_t count);
 /* The name's number, or NAME_INDEX_NONE. A NULL index finds nothing. */

@@ -6,6 +6,7 @@
  * Whether a target can do what an ask wants is known when its body is written, so that is when it
  * is refused: before anything is sent, and another target may still be able. */
 #include "base/assert.h"
+#include "base/name_index.h"
 #include "call/call_int.h"
 
 /* A translated body may be larger than the caller's: ids, types and names of members. */
@@ -115,6 +116,7 @@ enum err call_outgoing_prepare(struct call *c, const struct config_target *targe
         .stream = c->request.stream,
         .traceparent = trace_parent_format(&c->trace, c->traceparent),
         .headers = c->let_through,
+        .caller = c->key ? name_hash(c->key->name) : 0,
     };
     let_headers_through(c, target);
     return ERR_OK;

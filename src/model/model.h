@@ -52,6 +52,8 @@ struct model_request {
     struct str traceparent;            /* empty: none */
     const struct http_header *headers; /* of the caller's, let through; at most MODEL_HEADERS_MAX */
     size_t header_count;
+    uint64_t caller;      /* a number for whoever asks, one for each key: a model inside Weir gives
+                             callers turns */
     uint64_t deadline_us; /* os_now_us clock, absolute; 0: none. ERR_TIMEOUT when it passes */
 };
 

@@ -76,12 +76,27 @@ static int32_t batch_rows(const struct engine_model *m)
     return rows > most ? rows : most;
 }
 
-static bool serve(struct engine *e)
+void engine_prepare(struct engine *e)
 {
     e->batch = llama.llama_batch_init(batch_rows(&e->model), 0, 1);
-    e->queue_tail = &e->queue;
-    e->embeds_tail = &e->embeds;
+    buf_init(&e->scratch, SCRATCH_BYTES_MAX);
+    buf_init(&e->state, SIZE_MAX); /* one sequence's share of the caches */
+}
+
+void engine_finish(struct engine *e)
+{
+    engine_prefixes_release(e);
+    if (e->batch.token)
+        llama.llama_batch_free(e->batch);
+    engine_model_release(&e->model);
+    buf_release(&e->scratch);
+    buf_release(&e->state);
+}
+
+static bool serve(struct engine *e)
+{
     bool works = true;
+    engine_prepare(e);
     while (works && engine_links_serve(e, !engine_has_work(e)))
         works = engine_decode(e);
     if (!works)
@@ -96,14 +111,9 @@ int engine_run(const struct engine_options *options)
     struct engine e = {.options = options};
     os_child_begin("weir-engine", options->first_fd + (int)options->link_count);
     os_child_grow_stack(STACK_BYTES);
-    buf_init(&e.scratch, SCRATCH_BYTES_MAX);
-    buf_init(&e.state, SIZE_MAX); /* one sequence's share of the caches */
     engine_links_open(&e);
     bool works = load_and_tell(&e) && serve(&e);
     engine_links_release(&e);
-    engine_prefixes_release(&e);
-    engine_model_release(&e.model);
-    buf_release(&e.scratch);
-    buf_release(&e.state);
+    engine_finish(&e);
     return works ? 0 : 1;
 }

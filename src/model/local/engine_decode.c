@@ -6,11 +6,11 @@ enum { FAILURES_MAX = 3 };
 
 bool engine_has_work(const struct engine *e)
 {
-    if (e->queue || e->embeds)
+    if (e->embeds)
         return true;
     for (unsigned i = 0; i < e->model.parallel; i++) {
         const struct engine_seq *seq = e->slots[i].seq;
-        if (seq && (seq->state == SEQ_PROMPT || engine_seq_wants_token(seq)))
+        if (seq ? seq->state == SEQ_PROMPT || engine_seq_wants_token(seq) : e->queued > 0)
             return true;
     }
     return false;
@@ -18,16 +18,12 @@ bool engine_has_work(const struct engine *e)
 
 static void admit(struct engine *e)
 {
-    while (e->queue) {
-        int32_t cached;
-        struct engine_seq *seq = e->queue;
+    int32_t cached;
+    struct engine_seq *seq;
+    while ((seq = engine_queue_first(e)) != NULL) {
         int slot = engine_prefix_slot(e, seq, &cached);
         if (slot < 0)
             return;
-        e->queue = seq->queue_next;
-        if (!e->queue)
-            e->queue_tail = &e->queue;
-        e->queued--;
         engine_seq_admit(seq, slot, cached);
     }
 }

@@ -1,6 +1,6 @@
 /* Embeddings and rankings: texts of several requests go into one call of llama.cpp, as many as fit.
  *
- *   uses ── inputs in their order, uses in turns ──> batch ──> a vector for each ──> JSON
+ *   callers in turns ── their uses' inputs in their order ──> batch ──> a vector for each ──> JSON
  *
  * Each text is a sequence of its own that lives for one call. Vectors are normalised to length 1
  * (OpenAI's are); a ranking model's outputs are left as they are. */
@@ -12,32 +12,11 @@
 #include "codec/json_write.h"
 #include "model/local/engine_int.h"
 
-/* ---- The list of uses that wait ---- */
-
-static void append(struct engine *e, struct engine_use *use)
-{
-    use->embed_next = NULL;
-    *e->embeds_tail = use;
-    e->embeds_tail = &use->embed_next;
-}
-
 void engine_embed_add(struct engine *e, struct engine_use *use)
 {
     size_t width = (size_t)e->model.width;
     use->vectors = mem_array(use->prompt_count * width, sizeof *use->vectors);
-    append(e, use);
-}
-
-void engine_embed_remove(struct engine *e, struct engine_use *use)
-{
-    struct engine_use **at = &e->embeds;
-    while (*at && *at != use)
-        at = &(*at)->embed_next;
-    if (!*at)
-        return;
-    *at = use->embed_next;
-    if (e->embeds_tail == &use->embed_next)
-        e->embeds_tail = at;
+    engine_queue_add_embed(use);
 }
 
 /* ---- Writing ---- */
@@ -173,28 +152,39 @@ struct batch {
 };
 
 /* Its next input, if there is room for it. */
-static bool add_input(struct engine *e, struct batch *b, struct engine_use *use, size_t input)
+static bool add_input(struct engine *e, struct batch *b, struct engine_use *use)
 {
-    const struct prompt *p = &use->prompts[input];
+    const struct prompt *p = &use->prompts[use->embedding];
     if (b->count == ENGINE_EMBED_SEQUENCES ||
         (b->count > 0 && e->batch.n_tokens + p->count > ENGINE_EMBED_TOKENS))
         return false;
     for (int32_t i = 0; i < p->count; i++)
         engine_batch_add(e, p->tokens[i], i, b->count, true);
     b->uses[b->count] = use;
-    b->inputs[b->count++] = input;
+    b->inputs[b->count++] = use->embedding++;
+    use->caller->embed_tokens += (uint64_t)p->count;
+    if (use->embedding == use->prompt_count)
+        engine_queue_remove_embed(use);
     return true;
 }
 
-/* As many as fit, first of the use whose turn it is. */
+/* As many as fit, callers in turns. */
 static void collect(struct engine *e, struct batch *b)
 {
+    struct engine_use *use;
     b->count = 0;
     e->batch.n_tokens = 0;
-    for (struct engine_use *use = e->embeds; use; use = use->embed_next)
-        for (size_t input = use->embedded; input < use->prompt_count; input++)
-            if (!add_input(e, b, use, input))
-                return;
+    while ((use = engine_queue_first_embed(e)) != NULL && add_input(e, b, use))
+        continue;
+}
+
+/* A use stands in a batch once for each of its texts: is this its last? */
+static bool last_of_use(const struct batch *b, int at)
+{
+    for (int i = at + 1; i < b->count; i++)
+        if (b->uses[i] == b->uses[at])
+            return false;
+    return true;
 }
 
 static void take(struct engine *e, const struct batch *b)
@@ -217,13 +207,9 @@ void engine_embed(struct engine *e)
         llama.llama_memory_clear(e->model.memory, false);
     if (works)
         take(e, &b);
-    /* The first use's turn is over: the others go before what it has left. */
-    struct engine_use *first = e->embeds;
-    engine_embed_remove(e, first);
-    append(e, first);
     for (int i = 0; i < b.count; i++) {
         struct engine_use *use = b.uses[i];
-        if (i > 0 && use == b.uses[i - 1])
+        if (!last_of_use(&b, i))
             continue;
         if (!works)
             engine_use_fail(use, "the model could not read the input");

@@ -1,7 +1,7 @@
 /* The parts of an engine: engine.c (rounds), engine_link.c (sockets), engine_use.c (one request),
- * engine_seq.c (one of its sequences), engine_decode.c (llama.cpp, text), engine_prefix.c (what
- * slots keep), engine_embed.c (llama.cpp, vectors), engine_tokens.c (tokens without decoding).
- * One thread. */
+ * engine_queue.c (whose turn it is), engine_seq.c (one of its sequences), engine_decode.c
+ * (llama.cpp, text), engine_prefix.c (what slots keep), engine_embed.c (llama.cpp, vectors),
+ * engine_tokens.c (tokens without decoding). One thread. */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_INT_H
 #define WEIR_MODEL_LOCAL_ENGINE_INT_H
 
@@ -55,10 +55,24 @@ struct engine_seq {
     struct answer_choice choice;
 };
 
+/* Whoever asks: engine_queue.c. */
+struct engine_caller {
+    struct engine_caller *next;
+    uint64_t id;
+    unsigned uses;  /* not done */
+    unsigned slots; /* held */
+    struct engine_seq *seqs, **seqs_tail;
+    struct engine_use *embeds, **embeds_tail; /* with texts that are in no batch yet */
+    uint64_t slot_turn;                       /* of its last slot */
+    uint64_t embed_tokens;
+};
+
 struct engine_use {
     struct engine_link *link;
     struct engine_use *link_next;
     struct engine_use *embed_next;
+    struct engine_caller *caller;
+    uint64_t number; /* in the order they came */
     uint64_t id;
     struct engine_request request; /* of which only what decoding needs is kept */
     struct str *tools;             /* names; the request's arena has them */
@@ -70,8 +84,10 @@ struct engine_use {
     unsigned seq_count;
     unsigned open; /* of them, not done */
 
-    float *vectors; /* what embeds: a row for each prompt */
-    size_t embedded;
+    float *vectors;   /* what embeds: a row for each prompt */
+    size_t embedding; /* of them, those that were put into a batch */
+    size_t embedded;  /* and came out of it */
+    bool embed_waits; /* in its caller's list */
 
     struct answer answer;
     struct buf out; /* the answer's bytes that are in no frame yet */
@@ -92,11 +108,12 @@ struct engine {
     const struct engine_options *options;
     struct engine_model model;
     struct engine_link *links;
-    unsigned uses; /* not done */
-    struct engine_seq *queue, **queue_tail;
-    unsigned queued;
+    struct engine_caller *callers;
+    unsigned uses;   /* not done */
+    unsigned queued; /* sequences without a slot */
+    unsigned embeds; /* uses with texts that are in no batch yet */
+    uint64_t use_number, slot_turn, embed_clock;
     struct engine_slot slots[ENGINE_PARALLEL_MAX];
-    struct engine_use *embeds, **embeds_tail; /* with inputs that are not embedded yet */
     struct llama_batch batch;
     double prompt_us;         /* a prompt's token, moving mean */
     uint64_t use_us;          /* a sequence's time in its slot, moving mean */
@@ -104,6 +121,13 @@ struct engine {
     struct buf scratch;
     struct buf state; /* a sequence's cells on their way to another slot */
 };
+
+/* ---- engine.c ---- */
+
+/* The model is loaded: room for batches and texts. */
+void engine_prepare(struct engine *e);
+/* Every link is closed. The model is released too; fine when it was never prepared. */
+void engine_finish(struct engine *e);
 
 /* ---- engine_link.c ---- */
 
@@ -119,7 +143,8 @@ void engine_links_flush(struct engine *e);
 /* ---- engine_use.c ---- */
 
 /* A START frame. Refusals are answered at once. */
-void engine_use_start(struct engine_link *link, uint64_t id, enum frame_task task, struct str body);
+void engine_use_start(struct engine_link *link, uint64_t id, const struct frame_start *start,
+                      struct str body);
 /* NULL when there is none (it is over already). */
 struct engine_use *engine_use_find(struct engine_link *link, uint64_t id);
 /* Forget it, wherever it is. */
@@ -134,6 +159,25 @@ void engine_use_finish(struct engine_use *use);
 void engine_use_fail(struct engine_use *use, const char *message);
 /* Put what its window allows into frames; drops it when it was done and all is in frames. */
 void engine_use_flush(struct engine_use *use);
+
+/* ---- engine_queue.c ---- */
+
+void engine_queue_join(struct engine *e, struct engine_use *use, uint64_t caller);
+/* It is done: it has no sequence in a slot or the queue, and no text that waits. */
+void engine_queue_leave(struct engine *e, struct engine_use *use);
+void engine_queue_add(struct engine *e, struct engine_seq *seq);
+void engine_queue_remove(struct engine *e, struct engine_seq *seq);
+/* Whose turn it is for a slot; NULL: nobody waits. */
+struct engine_seq *engine_queue_first(const struct engine *e);
+/* It leaves the queue for a slot. (A slot that is left is counted down by engine_seq.c.) */
+void engine_queue_slot_taken(struct engine *e, struct engine_seq *seq);
+void engine_queue_add_embed(struct engine_use *use);
+/* Fine when it does not wait. */
+void engine_queue_remove_embed(struct engine_use *use);
+/* Whose text is next; NULL: none waits. */
+struct engine_use *engine_queue_first_embed(struct engine *e);
+/* The use that has to go so that this caller gets its place; NULL: none. */
+struct engine_use *engine_queue_give_way(const struct engine *e, uint64_t caller);
 
 /* ---- engine_seq.c ---- */
 
@@ -181,8 +225,7 @@ void engine_batch_add(struct engine *e, llama_token token, int32_t position, int
 
 /* Its prompts are read. */
 void engine_embed_add(struct engine *e, struct engine_use *use);
-void engine_embed_remove(struct engine *e, struct engine_use *use);
-/* One batch of inputs. */
+/* One batch of texts. */
 void engine_embed(struct engine *e);
 
 /* ---- engine_tokens.c ---- */

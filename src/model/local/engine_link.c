@@ -97,11 +97,11 @@ static bool take_window(struct engine_link *link, const struct frame *frame)
 
 static bool take_start(struct engine_link *link, const struct frame *frame)
 {
-    enum frame_task task;
+    struct frame_start start;
     struct str body;
-    if (engine_use_find(link, frame->id) || frame_read_start(frame, &task, &body) != ERR_OK)
+    if (engine_use_find(link, frame->id) || frame_read_start(frame, &start, &body) != ERR_OK)
         return false;
-    engine_use_start(link, frame->id, task, body);
+    engine_use_start(link, frame->id, &start, body);
     return true;
 }
 

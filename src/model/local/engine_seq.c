@@ -25,12 +25,13 @@ void engine_seq_init(struct engine_seq *seq, struct engine_use *use, unsigned in
     answer_choice_init(&seq->choice, index);
 }
 
-/* ---- Slots and the queue ---- */
+/* ---- Slots ---- */
 
 void engine_seq_admit(struct engine_seq *seq, int slot, int32_t cached)
 {
     struct engine *e = engine_of(seq);
     ASSERT(seq->state == SEQ_QUEUED && e->slots[slot].seq == NULL);
+    engine_queue_slot_taken(e, seq);
     e->slots[slot].seq = seq;
     seq->slot = slot;
     seq->slot_us = os_now_us();
@@ -49,27 +50,16 @@ static void leave_slot(struct engine_seq *seq)
     engine_prefix_keep(e, seq);
     e->slots[seq->slot].seq = NULL;
     seq->slot = -1;
+    seq->use->caller->slots--;
     uint64_t took = os_now_us() - seq->slot_us;
     e->use_us = e->use_us ? (e->use_us * 7 + took) / 8 : took;
     sampler_release(&seq->sampler);
 }
 
-static void leave_queue(struct engine_seq *seq)
-{
-    struct engine *e = engine_of(seq);
-    struct engine_seq **at = &e->queue;
-    while (*at != seq)
-        at = &(*at)->queue_next;
-    *at = seq->queue_next;
-    if (e->queue_tail == &seq->queue_next)
-        e->queue_tail = at;
-    e->queued--;
-}
-
 void engine_seq_release(struct engine_seq *seq)
 {
     if (seq->state == SEQ_QUEUED)
-        leave_queue(seq);
+        engine_queue_remove(engine_of(seq), seq);
     leave_slot(seq);
     seq->state = SEQ_DONE;
     text_gate_release(&seq->gate);
@@ -267,7 +257,7 @@ static void take_token(struct engine_seq *seq, llama_token token, const float *l
 void engine_seq_next(struct engine_seq *seq, int32_t row)
 {
     struct engine *e = engine_of(seq);
-    const float *logits = llama.llama_get_logits_ith(e->model.context, row);
+    float *logits = llama.llama_get_logits_ith(e->model.context, row);
     llama_token token = sampler_next(&seq->sampler, logits, &e->model.sampling);
     if (token == LLAMA_TOKEN_NULL)
         engine_use_fail(seq->use, "the model has no token that goes on as the grammar, or the "

@@ -46,6 +46,11 @@ static void refuse_full(struct engine_link *link, uint64_t id)
     refuse(link, id, 429, retry_after_ms(e), &problem);
 }
 
+static bool is_full(const struct engine *e)
+{
+    return e->uses >= e->model.parallel + e->options->queue;
+}
+
 static enum err check_task(const struct engine *e, enum frame_task task,
                            struct openai_problem *problem)
 {
@@ -150,13 +155,6 @@ static void keep_needed(struct engine_use *use)
     r->query = STR_NONE;
 }
 
-static void enqueue(struct engine *e, struct engine_seq *seq)
-{
-    *e->queue_tail = seq;
-    e->queue_tail = &seq->queue_next;
-    e->queued++;
-}
-
 static void begin_generation(struct engine_use *use)
 {
     char id[40];
@@ -174,14 +172,13 @@ static void begin_generation(struct engine_use *use)
     use->seqs = mem_array(use->seq_count, sizeof *use->seqs);
     for (unsigned i = 0; i < use->seq_count; i++) {
         engine_seq_init(&use->seqs[i], use, i);
-        enqueue(e, &use->seqs[i]);
+        engine_queue_add(e, &use->seqs[i]);
     }
 }
 
 static void begin(struct engine_use *use)
 {
     struct engine *e = use->link->engine;
-    e->uses++;
     use->link_next = use->link->uses;
     use->link->uses = use;
     keep_needed(use);
@@ -259,16 +256,18 @@ static enum err use_read(struct engine *e, struct engine_use *use, enum frame_ta
     return err;
 }
 
-void engine_use_start(struct engine_link *link, uint64_t id, enum frame_task task, struct str body)
+void engine_use_start(struct engine_link *link, uint64_t id, const struct frame_start *start,
+                      struct str body)
 {
     struct engine *e = link->engine;
     struct openai_problem problem;
-    if (e->uses >= e->model.parallel + e->options->queue) {
+    struct engine_use *other = is_full(e) ? engine_queue_give_way(e, start->caller) : NULL;
+    if (is_full(e) && !other) {
         refuse_full(link, id);
         return;
     }
     struct engine_use *use = NEW(struct engine_use);
-    if (use_read(e, use, task, body, &problem) != ERR_OK) {
+    if (use_read(e, use, start->task, body, &problem) != ERR_OK) {
         refuse(link, id, 400, FRAME_NO_RETRY, &problem);
         mem_free(use);
         return;
@@ -276,6 +275,11 @@ void engine_use_start(struct engine_link *link, uint64_t id, enum frame_task tas
     use->link = link;
     use->id = id;
     use->window = FRAME_WINDOW_BYTES;
+    if (other) {
+        refuse_full(other->link, other->id);
+        engine_use_drop(other);
+    }
+    engine_queue_join(e, use, start->caller);
     begin(use);
 }
 
@@ -296,11 +300,11 @@ static void close_use(struct engine_use *use)
     if (use->done)
         return;
     use->done = true;
-    e->uses--;
     for (unsigned i = 0; i < use->seq_count; i++)
         engine_seq_release(&use->seqs[i]);
     use->seq_count = 0;
-    engine_embed_remove(e, use);
+    engine_queue_remove_embed(use);
+    engine_queue_leave(e, use);
     prompts_release(use);
 }
 

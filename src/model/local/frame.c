@@ -27,10 +27,16 @@ static void put_u32(char *p, uint32_t value)
         p[i] = (char)(value >> (8 * i) & 0xFF);
 }
 
+static void put_u64(char *p, uint64_t value)
+{
+    put_u32(p, (uint32_t)value);
+    put_u32(p + 4, (uint32_t)(value >> 32));
+}
+
 size_t frame_payload_max(enum frame_kind kind)
 {
     switch (kind) {
-    case FRAME_START: return FRAME_START_BYTES + FRAME_REQUEST_BYTES_MAX;
+    case FRAME_START: return FRAME_START_BYTES + FRAME_NAME_BYTES_MAX + FRAME_REQUEST_BYTES_MAX;
     case FRAME_WINDOW: return WINDOW_PAYLOAD;
     case FRAME_READY:
     case FRAME_FAILED: return FRAME_TEXT_BYTES_MAX;
@@ -54,8 +60,7 @@ void frame_append_header(struct buf *out, enum frame_kind kind, uint64_t id, siz
     char h[FRAME_HEADER_BYTES] = {0};
     put_u32(h, (uint32_t)payload_len);
     h[4] = (char)kind;
-    put_u32(h + 8, (uint32_t)id);
-    put_u32(h + 12, (uint32_t)(id >> 32));
+    put_u64(h + 8, id);
     buf_append(out, h, sizeof h);
 }
 
@@ -72,22 +77,31 @@ void frame_append_window(struct buf *out, uint64_t id, uint32_t bytes)
     frame_append(out, FRAME_WINDOW, id, str_of(p, sizeof p));
 }
 
-void frame_append_start(struct buf *out, uint64_t id, enum frame_task task, size_t body_len)
+void frame_append_start(struct buf *out, uint64_t id, const struct frame_start *start,
+                        size_t body_len)
 {
-    frame_append_header(out, FRAME_START, id, FRAME_START_BYTES + body_len);
-    buf_append_char(out, (char)task);
+    char p[FRAME_START_BYTES] = {(char)start->task, (char)start->adapter.len};
+    ASSERT(start->adapter.len <= FRAME_NAME_BYTES_MAX);
+    put_u64(p + 4, start->caller);
+    frame_append_header(out, FRAME_START, id, sizeof p + start->adapter.len + body_len);
+    buf_append(out, p, sizeof p);
+    buf_append_str(out, start->adapter);
 }
 
-enum err frame_read_start(const struct frame *frame, enum frame_task *ret_task,
+enum err frame_read_start(const struct frame *frame, struct frame_start *ret_start,
                           struct str *ret_body)
 {
-    if (frame->kind != FRAME_START || frame->payload.len < FRAME_START_BYTES)
+    struct str p = frame->payload;
+    if (frame->kind != FRAME_START || p.len < FRAME_START_BYTES || p.ptr[2] || p.ptr[3])
         return ERR_PROTOCOL;
-    unsigned char task = (unsigned char)frame->payload.ptr[0];
-    if (task < FRAME_TASK_CHAT || task > FRAME_TASK_TOKENIZE)
+    unsigned char task = (unsigned char)p.ptr[0], name = (unsigned char)p.ptr[1];
+    if (task < FRAME_TASK_CHAT || task > FRAME_TASK_TOKENIZE || name > FRAME_NAME_BYTES_MAX ||
+        p.len - FRAME_START_BYTES < name)
         return ERR_PROTOCOL;
-    *ret_task = (enum frame_task)task;
-    *ret_body = str_skip(frame->payload, FRAME_START_BYTES);
+    *ret_start = (struct frame_start){.task = (enum frame_task)task,
+                                      .caller = get_u64(p.ptr + 4),
+                                      .adapter = str_take(str_skip(p, FRAME_START_BYTES), name)};
+    *ret_body = str_skip(p, FRAME_START_BYTES + name);
     return ERR_OK;
 }
 

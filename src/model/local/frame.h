@@ -7,7 +7,8 @@
  *   length   of the payload; each kind has a maximum (frame_payload_max)
  *   id       of the use it is about, chosen by the gateway, unique on its socket; 0: the engine
  *
- *   to the engine    START   u8 task (enum frame_task), the request's JSON body
+ *   to the engine    START   u8 task (enum frame_task), u8 bytes of the adapter's name, u16 0, u64
+ *                            caller, the adapter's name, the request's JSON body
  *                    CANCEL  -
  *                    WINDOW  u32: so many bytes more than FRAME_WINDOW_BYTES of BODY may come
  *   from the engine  READY   JSON facts about the loaded model, once
@@ -60,7 +61,8 @@ enum {
     FRAME_WINDOW_BYTES = 64 << 10,      /* of BODY that may be under way for one use */
     FRAME_BODY_BYTES_MAX = 16 << 10,    /* of one BODY frame */
     FRAME_REQUEST_BYTES_MAX = 32 << 20, /* of one request's body */
-    FRAME_START_BYTES = 1,              /* of START before the body */
+    FRAME_START_BYTES = 12,             /* of START before the adapter's name */
+    FRAME_NAME_BYTES_MAX = 128,         /* of an adapter's name */
     FRAME_TEXT_BYTES_MAX = 4 << 10,     /* READY, FAILED */
     FRAME_HEAD_BYTES_MAX = 8 + 64,
 };
@@ -90,9 +92,15 @@ void frame_append_head(struct buf *out, uint64_t id, const struct frame_head *he
 MUST_CHECK enum err frame_read_head(const struct frame *frame, struct frame_head *ret_head);
 MUST_CHECK enum err frame_read_window(const struct frame *frame, uint32_t *ret_bytes);
 
+struct frame_start {
+    enum frame_task task;
+    uint64_t caller;    /* whose turns it is counted among */
+    struct str adapter; /* empty: the model as it is; at most FRAME_NAME_BYTES_MAX */
+};
 /* Append what stands before a request's body_len bytes, which the caller appends. */
-void frame_append_start(struct buf *out, uint64_t id, enum frame_task task, size_t body_len);
-MUST_CHECK enum err frame_read_start(const struct frame *frame, enum frame_task *ret_task,
+void frame_append_start(struct buf *out, uint64_t id, const struct frame_start *start,
+                        size_t body_len);
+MUST_CHECK enum err frame_read_start(const struct frame *frame, struct frame_start *ret_start,
                                      struct str *ret_body);
 
 struct frame_reader {

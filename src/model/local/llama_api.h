@@ -68,7 +68,6 @@
     X(llama_sampler_init_dist)                                                                     \
     X(llama_sampler_init_grammar)                                                                  \
     X(llama_sampler_init_greedy)                                                                   \
-    X(llama_sampler_init_logit_bias)                                                               \
     X(llama_sampler_init_min_p)                                                                    \
     X(llama_sampler_init_penalties)                                                                \
     X(llama_sampler_init_temp)                                                                     \

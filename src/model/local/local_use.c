@@ -195,7 +195,8 @@ void local_use_send(struct local_use *use)
     const struct model_request *r = use->request;
     struct buf *out = local_link_out(use->link);
     size_t len = body_bytes(r);
-    frame_append_start(out, use->id, use->task, len);
+    const struct frame_start start = {.task = use->task, .caller = r->caller};
+    frame_append_start(out, use->id, &start, len);
     for (size_t i = 0; i < r->body_parts; i++)
         buf_append_str(out, r->body[i]);
     use->timing.bytes_out = len;

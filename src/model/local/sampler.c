@@ -6,9 +6,6 @@
 #include "model/local/logprobs.h"
 #include "os/random.h"
 
-/* Asked about first when a grammar refuses a token. */
-enum { LIKELIEST = 256 };
-
 /* Below it logits divided by the temperature leave what a float holds. */
 #define TEMPERATURE_MIN 1e-5
 
@@ -18,27 +15,28 @@ static void add(struct llama_sampler *chain, struct llama_sampler *sampler)
 }
 
 /* The request's biases, and with ignore_eos a ban on every token that ends an answer. */
-static void add_biases(struct llama_sampler *chain, const struct engine_request *r,
-                       const struct sampler_model *model)
+static void read_biases(struct sampler *s, const struct engine_request *r,
+                        const struct sampler_model *model)
 {
     size_t bans = r->ignore_eos ? model->end_count : 0;
     if (r->bias_count + bans == 0)
         return;
-    llama_logit_bias *biases = mem_array(r->bias_count + bans, sizeof *biases);
+    s->biases = mem_array(r->bias_count + bans, sizeof *s->biases);
     for (size_t i = 0; i < r->bias_count; i++)
-        biases[i] = (llama_logit_bias){r->bias[i].token, r->bias[i].bias};
+        s->biases[s->bias_count++] = (struct sampler_bias){r->bias[i].token, r->bias[i].bias, 0};
     for (size_t i = 0; i < bans; i++)
-        biases[r->bias_count + i] = (llama_logit_bias){model->ends[i], -INFINITY};
-    add(chain, llama.llama_sampler_init_logit_bias(model->vocab_size,
-                                                   (int32_t)(r->bias_count + bans), biases));
-    mem_free(biases);
+        s->biases[s->bias_count++] = (struct sampler_bias){model->ends[i], -INFINITY, 0};
+}
+
+static bool penalises(const struct engine_sampling *s)
+{
+    return s->repeat_penalty != 1 || s->frequency_penalty != 0 || s->presence_penalty != 0;
 }
 
 static void add_penalties(struct llama_sampler *chain, const struct engine_sampling *s,
                           const struct sampler_model *model)
 {
-    bool off = s->repeat_penalty == 1 && s->frequency_penalty == 0 && s->presence_penalty == 0;
-    if (!off)
+    if (penalises(s))
         add(chain, llama.llama_sampler_init_penalties(
                        model->vocab_size, model->context_tokens, (float)s->repeat_penalty,
                        (float)s->frequency_penalty, (float)s->presence_penalty));
@@ -58,7 +56,6 @@ static struct llama_sampler *chain_new(const struct engine_request *request, uns
     struct llama_sampler_chain_params params = llama.llama_sampler_chain_default_params();
     params.no_perf = true;
     struct llama_sampler *chain = llama.llama_sampler_chain_init(params);
-    add_biases(chain, request, model);
     add_penalties(chain, s, model);
     if (s->temperature < TEMPERATURE_MIN) {
         add(chain, llama.llama_sampler_init_greedy());
@@ -75,15 +72,26 @@ static struct llama_sampler *chain_new(const struct engine_request *request, uns
     return chain;
 }
 
+/* How many of the likeliest tokens decide a draw. */
+static size_t first_of(const struct engine_sampling *s)
+{
+    if (penalises(s))
+        return 0;
+    if (s->temperature < TEMPERATURE_MIN)
+        return 1;
+    return s->top_k > 0 && s->top_k <= SAMPLER_FIRST_MAX ? (size_t)s->top_k : 0;
+}
+
 void sampler_init(struct sampler *s, const struct engine_request *request, unsigned choice,
                   const struct llama_sampler *grammar, const struct sampler_model *model)
 {
     *s = (struct sampler){.chain = chain_new(request, choice, model)};
     if (grammar)
         s->grammar = llama.llama_sampler_clone(grammar);
+    read_biases(s, request, model);
+    s->first = first_of(&request->sampling);
     s->ends_when_refused = request->grammar_is_json;
-    s->narrow = request->bias_count == 0 && request->sampling.repeat_penalty == 1 &&
-                request->sampling.frequency_penalty == 0 && request->sampling.presence_penalty == 0;
+    s->narrow = !penalises(&request->sampling);
 }
 
 void sampler_release(struct sampler *s)
@@ -92,7 +100,25 @@ void sampler_release(struct sampler *s)
         llama.llama_sampler_free(s->chain);
     if (s->grammar)
         llama.llama_sampler_free(s->grammar);
+    mem_free(s->biases);
     *s = (struct sampler){0};
+}
+
+/* ---- Biases ---- */
+
+static void lay_biases(struct sampler *s, float *logits)
+{
+    for (size_t i = 0; i < s->bias_count; i++) {
+        s->biases[i].was = logits[s->biases[i].token];
+        logits[s->biases[i].token] += s->biases[i].bias;
+    }
+}
+
+/* Backwards: a token may be named twice. */
+static void lift_biases(const struct sampler *s, float *logits)
+{
+    for (size_t i = s->bias_count; i-- > 0;)
+        logits[s->biases[i].token] = s->biases[i].was;
 }
 
 /* ---- A draw ---- */
@@ -104,10 +130,10 @@ static llama_token_data_array everything(const float *logits, const struct sampl
     return (llama_token_data_array){m->candidates, (size_t)m->vocab_size, -1, false};
 }
 
-static llama_token_data_array likeliest(const float *logits, const struct sampler_model *m)
+static llama_token_data_array likeliest(const float *logits, size_t count,
+                                        const struct sampler_model *m)
 {
-    struct logprob_top top[LIKELIEST];
-    size_t count = LIKELIEST;
+    struct logprob_top top[SAMPLER_FIRST_MAX];
     logprobs_top(logits, m->vocab_size, 0, top, &count);
     for (size_t i = 0; i < count; i++)
         m->candidates[i] = (llama_token_data){top[i].token, top[i].logprob, 0};
@@ -153,7 +179,7 @@ static llama_token draw_allowed(struct sampler *s, const float *logits,
             if (allowed(s, m->ends[i]))
                 return m->ends[i];
     if (s->narrow) {
-        from = likeliest(logits, m);
+        from = likeliest(logits, SAMPLER_FIRST_MAX, m);
         if (filter(s, &from))
             return draw(s, &from);
     }
@@ -161,12 +187,20 @@ static llama_token draw_allowed(struct sampler *s, const float *logits,
     return filter(s, &from) ? draw(s, &from) : LLAMA_TOKEN_NULL;
 }
 
-llama_token sampler_next(struct sampler *s, const float *logits, const struct sampler_model *model)
+static llama_token next(struct sampler *s, const float *logits, const struct sampler_model *m)
 {
-    llama_token_data_array from = everything(logits, model);
+    llama_token_data_array from = s->first ? likeliest(logits, s->first, m) : everything(logits, m);
     llama_token token = draw(s, &from);
     if (s->grammar && (token == LLAMA_TOKEN_NULL || !allowed(s, token)))
-        token = draw_allowed(s, logits, model);
+        token = draw_allowed(s, logits, m);
+    return token;
+}
+
+llama_token sampler_next(struct sampler *s, float *logits, const struct sampler_model *model)
+{
+    lay_biases(s, logits);
+    llama_token token = next(s, logits, model);
+    lift_biases(s, logits);
     if (token == LLAMA_TOKEN_NULL)
         return token;
     if (s->grammar)

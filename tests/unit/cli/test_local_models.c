@@ -29,6 +29,7 @@ struct world {
     struct loop *loops[LOOPS];
     struct os_thread thread; /* of the second loop */
     struct local_models *models;
+    unsigned ended;
     unsigned open; /* calls that the first loop waits for */
     unsigned events[4];
     char failure[LOCAL_TEXT_BYTES];
@@ -164,6 +165,7 @@ struct call {
     enum err error;
     char detail[200];
     unsigned pieces, ends;
+    unsigned order; /* in which it ended */
     bool over, pause_at_once, stop_at_piece;
     unsigned loop;
     struct loop_task begin, ended;
@@ -180,6 +182,7 @@ static void over(struct call *c)
 {
     c->over = true;
     c->ends++;
+    c->order = ++c->w->ended;
     loop_task_init(&c->ended, call_ended, c);
     loop_post(c->w->loops[0], &c->ended);
 }
@@ -404,6 +407,34 @@ static void the_queue_has_an_end(void **state)
     assert_int_equal(answered, PLACES);
     for (int i = 0; i < N; i++)
         finish(&calls[i]);
+    close_world(&w);
+}
+
+/* A stream under way, more of the same caller than there is room for, and one of another. */
+static void one_callers_queue_holds_no_other_back(void **state)
+{
+    enum { N = 4 };
+    struct world w;
+    struct call calls[N], other;
+    (void)state;
+    open_world(&w, 0, 1, N - 1);
+    for (int i = 0; i < N; i++) {
+        prepare(&calls[i], &w, "smollm2", USER("Hi") ",\"ignore_eos\":true,\"max_tokens\":8}");
+        calls[i].request.caller = 1;
+        begin(&calls[i]);
+    }
+    prepare(&other, &w, "smollm2", USER("Hi") ",\"ignore_eos\":true,\"max_tokens\":8}");
+    other.request.caller = 2;
+    begin(&other);
+    run(&w);
+    assert_int_equal(other.status, 200);
+    /* The last of the many gave its place up, and the other one did not wait for those before. */
+    expect_error(&calls[N - 1], 429, "local.queue");
+    assert_true(other.order < calls[1].order);
+    assert_true(calls[1].order < calls[2].order);
+    for (int i = 0; i < N; i++)
+        finish(&calls[i]);
+    finish(&other);
     close_world(&w);
 }
 
@@ -764,6 +795,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_seed_gives_the_same_answer_alone_and_beside_others),
         cmocka_unit_test(a_cancelled_use_frees_its_place),
         cmocka_unit_test(the_queue_has_an_end),
+        cmocka_unit_test(one_callers_queue_holds_no_other_back),
         cmocka_unit_test(a_slow_reader_holds_its_answer_back),
         cmocka_unit_test(a_killed_engine_costs_its_calls_only),
         cmocka_unit_test(a_file_that_cannot_load_says_why),

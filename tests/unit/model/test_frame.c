@@ -69,6 +69,50 @@ static void frames_survive_any_cut(void **state)
     }
 }
 
+static void check_start(const struct frame *f, unsigned number)
+{
+    struct frame_start start;
+    struct str body;
+    seen = number + 1;
+    assert_int_equal(frame_read_start(f, &start, &body), ERR_OK);
+    assert_int_equal(start.task, number ? FRAME_TASK_EMBEDDING : FRAME_TASK_CHAT);
+    assert_true(start.caller == 0x8877665544332211ULL);
+    assert_int_equal(start.adapter.len, number ? FRAME_NAME_BYTES_MAX : 0);
+    assert_true(str_eq(body, STR("{}")));
+}
+
+static void a_start_says_who_asks_for_what(void **state)
+{
+    static char name[FRAME_NAME_BYTES_MAX];
+    struct frame_start start = {.task = FRAME_TASK_CHAT, .caller = 0x8877665544332211ULL}, got;
+    struct str body;
+    (void)state;
+    memset(name, 'n', sizeof name);
+    BUF_AUTO struct buf bytes;
+    buf_init(&bytes, 4096);
+    for (int i = 0; i < 2; i++) {
+        frame_append_start(&bytes, 7, &start, 2);
+        buf_append_str(&bytes, STR("{}"));
+        start = (struct frame_start){FRAME_TASK_EMBEDDING, start.caller, str_of(name, sizeof name)};
+    }
+    struct frame_reader r;
+    frame_reader_init(&r, FRAME_TO_ENGINE);
+    assert_int_equal(feed(&r, buf_str(&bytes), 5, check_start), ERR_TRUNCATED);
+    assert_int_equal(seen, 2);
+    frame_reader_release(&r);
+    /* Too short, a name that goes beyond the frame, an unknown task. */
+    char p[FRAME_START_BYTES] = {FRAME_TASK_CHAT};
+    struct frame f = {FRAME_START, 1, str_of(p, sizeof p - 1)};
+    assert_int_equal(frame_read_start(&f, &got, &body), ERR_PROTOCOL);
+    f.payload = str_of(p, sizeof p);
+    assert_int_equal(frame_read_start(&f, &got, &body), ERR_OK);
+    p[1] = 1;
+    assert_int_equal(frame_read_start(&f, &got, &body), ERR_PROTOCOL);
+    p[0] = 99;
+    p[1] = 0;
+    assert_int_equal(frame_read_start(&f, &got, &body), ERR_PROTOCOL);
+}
+
 static void check_large(const struct frame *f, unsigned number)
 {
     seen = number + 1;
@@ -132,6 +176,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_survive_any_cut),
+        cmocka_unit_test(a_start_says_who_asks_for_what),
         cmocka_unit_test(a_large_request_is_one_frame_and_its_memory_goes),
         cmocka_unit_test(what_breaks_the_rules_is_a_protocol_error),
     };
