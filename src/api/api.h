@@ -14,6 +14,7 @@ struct api;
 struct gateway;
 struct kafka_server;
 struct telemetry;
+struct traces;
 struct view;
 
 /* The gateway outlives it. */
@@ -21,6 +22,8 @@ struct api *api_new(struct gateway *gateway);
 /* The view that answers /api/v1/stats and finds calls; outlives it. Without one the log is read.
  * Before the loops run. */
 void api_set_view(struct api *api, struct view *view);
+/* The view that finds spans, scores and sessions; as the other one. */
+void api_set_traces(struct api *api, struct traces *traces);
 /* Where OTLP and scores go; outlives it. Before the loops run. */
 void api_set_telemetry(struct api *api, struct telemetry *telemetry);
 /* For /api/v1/alerts; outlives it. Before the loops run. */

@@ -17,6 +17,7 @@ struct api {
     const struct http_server *server; /* NULL until it listens */
     const struct kafka_server *kafka; /* NULL: off */
     struct view *view;                /* NULL: none */
+    struct traces *traces;            /* NULL: none */
     struct telemetry *telemetry;
     struct alerts *alerts; /* NULL: none */
     atomic_bool draining;
@@ -135,6 +136,15 @@ void api_response_delete(struct api_request *r);
 void api_otlp_traces(struct api_request *r);
 void api_otlp_metrics(struct api_request *r);
 void api_otlp_logs(struct api_request *r);
+void api_spans(struct api_request *r);
+void api_trace(struct api_request *r);
+void api_sessions(struct api_request *r);
+void api_session(struct api_request *r);
+void api_ledger(struct api_request *r);
+void api_scores(struct api_request *r);
+void api_score_write(struct api_request *r);
+void api_score_delete(struct api_request *r);
+void api_score_summary(struct api_request *r);
 void api_models(struct api_request *r);
 void api_model(struct api_request *r);
 void api_calls(struct api_request *r);

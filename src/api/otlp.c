@@ -123,6 +123,13 @@ static void price(const struct otlp_work *w, const struct gen_ai *g, char text[D
     envelope->cost_prices = prices_version(prices);
 }
 
+static struct str number_text(uint64_t number, struct arena *a)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
+    return arena_str(a, str_of(digits, (size_t)len));
+}
+
 static size_t span_headers(const struct gen_ai *g, const struct otlp_envelope *envelope,
                            const struct otlp_item *item, struct arena *a,
                            struct record_header *headers)
@@ -138,13 +145,9 @@ static size_t span_headers(const struct gen_ai *g, const struct otlp_envelope *e
         headers[n++] = (struct record_header){STR("operation"), g->text[GEN_OPERATION]};
     if (model.len)
         headers[n++] = (struct record_header){STR("model"), model};
-    if (g->usage.source != USAGE_NONE) {
-        char digits[24];
-        int len =
-            snprintf(digits, sizeof digits, "%lld", (long long)(g->usage.input + g->usage.output));
-        headers[n++] =
-            (struct record_header){STR("tokens"), arena_str(a, str_of(digits, (size_t)len))};
-    }
+    if (g->usage.source != USAGE_NONE)
+        headers[n++] = (struct record_header){
+            STR("tokens"), number_text((uint64_t)(g->usage.input + g->usage.output), a)};
     for (size_t i = 0; i < n; i++) /* they outlive the item */
         headers[i].value = arena_str(a, headers[i].value);
     return n;
@@ -206,7 +209,6 @@ static void take_metric(struct otlp_work *w, const struct otlp_item *item)
     struct otlp_metric metric;
     struct otlp_envelope envelope = {.key = w->r->key->name};
     struct arena *a = ingest_arena(w->ingest);
-    struct record_header header = {STR("key"), envelope.key};
     enum err error = otlp_metric_read(item, &w->scratch, &metric);
     size_t points = error == ERR_OK ? otlp_metric_points(&metric) : 1;
     if (error != ERR_OK || !metric.name.len) {
@@ -217,8 +219,9 @@ static void take_metric(struct otlp_work *w, const struct otlp_item *item)
     if (!points)
         return; /* the protocol allows it, and it says nothing */
     otlp_metric_record_write(item, &metric, &envelope, ingest_value(w->ingest));
-    header.value = arena_str(a, header.value);
-    add(w, arena_str(a, metric.name), &header, 1, points);
+    struct record_header headers[] = {{STR("key"), arena_str(a, envelope.key)},
+                                      {STR("points"), number_text(points, a)}};
+    add(w, arena_str(a, metric.name), headers, 2, points);
 }
 
 static enum err on_item(void *arg, const struct otlp_item *item)

@@ -29,6 +29,15 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_model},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls/*"), API_KEY, api_call},
+    {STR_INIT("GET"), STR_INIT("/api/v1/spans"), API_KEY, api_spans},
+    {STR_INIT("GET"), STR_INIT("/api/v1/traces/*"), API_KEY, api_trace},
+    {STR_INIT("GET"), STR_INIT("/api/v1/sessions"), API_KEY, api_sessions},
+    {STR_INIT("GET"), STR_INIT("/api/v1/sessions/*"), API_KEY, api_session},
+    {STR_INIT("GET"), STR_INIT("/api/v1/ledger"), API_KEY, api_ledger},
+    {STR_INIT("GET"), STR_INIT("/api/v1/scores"), API_KEY, api_scores},
+    {STR_INIT("POST"), STR_INIT("/api/v1/scores"), API_KEY, api_score_write},
+    {STR_INIT("GET"), STR_INIT("/api/v1/scores/summary"), API_KEY, api_score_summary},
+    {STR_INIT("DELETE"), STR_INIT("/api/v1/scores/*"), API_ADMIN, api_score_delete},
     {STR_INIT("GET"), STR_INIT("/api/v1/blobs/*"), API_ADMIN, api_blob},
     {STR_INIT("GET"), STR_INIT("/api/v1/topics"), API_ADMIN, api_topics},
     {STR_INIT("GET"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic},
@@ -221,6 +230,11 @@ void api_set_server(struct api *api, const struct http_server *server)
 void api_set_view(struct api *api, struct view *view)
 {
     api->view = view;
+}
+
+void api_set_traces(struct api *api, struct traces *traces)
+{
+    api->traces = traces;
 }
 
 void api_set_telemetry(struct api *api, struct telemetry *telemetry)

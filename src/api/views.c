@@ -4,6 +4,7 @@
 #include "codec/time.h"
 #include "net/work.h"
 #include "os/clock.h"
+#include "view/traces.h"
 #include "view/view.h"
 
 enum { STATS_BYTES_MAX = 64 << 20, SINCE_DEFAULT_S = 3600, STEP_S_MAX = 31 * 86400 };
@@ -123,5 +124,7 @@ void api_view_rebuild(struct api_request *r)
     if (!has_view(r))
         return;
     view_rebuild(r->api->view);
+    if (r->api->traces)
+        traces_rebuild(r->api->traces);
     api_json(r->x, 202, STR("{\"rebuilding\":true}"));
 }

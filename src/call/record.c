@@ -7,7 +7,7 @@
 
 /* A body of that size is a part of the record for itself: copying it would cost more than a part.
  */
-enum { ASIDE_BYTES_MIN = 16 << 10, ASIDE_MAX = 2 };
+enum { ASIDE_BYTES_MIN = 16 << 10, ASIDE_MAX = 2, SESSION_BYTES_MAX = 256 };
 
 struct asides {
     struct str body[ASIDE_MAX];
@@ -240,6 +240,9 @@ static void write_head(struct json_writer *w, const struct call *c)
         json_member_str(w, STR("parent_span_id"), str_of(c->trace.parent, SPAN_ID_HEX));
     json_member_str(w, STR("time"), time_format(c->wall_us, time));
     json_member_str(w, STR("key"), c->key->name);
+    struct str session = http_headers_get(&c->x->headers, STR("x-weir-session"));
+    if (session.len)
+        json_member_str(w, STR("session"), str_take(session, SESSION_BYTES_MAX));
     json_member_str(w, STR("endpoint"), c->endpoint->name);
     json_member_str_or_null(w, STR("model"), c->request.model.len ? c->request.model : STR_NONE);
     json_member_str_or_null(w, STR("target"),

@@ -7,6 +7,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_chat,
     &cli_call,
     &cli_reprice,
+    &cli_ledger,
     &cli_topic,
     &cli_model,
     &cli_alert,

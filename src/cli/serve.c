@@ -28,6 +28,7 @@
 #include "os/process.h"
 #include "os/thread.h"
 #include "state/keys.h"
+#include "view/traces.h"
 #include "view/view.h"
 
 enum {
@@ -51,6 +52,7 @@ struct serve {
     struct view *view;     /* NULL: it could not be opened */
     struct alerts *alerts; /* NULL: they could not be opened */
     struct telemetry telemetry;
+    struct traces *traces; /* NULL: it could not be opened */
     struct api *api;
     struct tls_context *tls;
     struct http_server *server;
@@ -286,6 +288,25 @@ static void open_alerts(struct serve *s)
         say("warn", "event=alerts_open error=\"%.*s\"", STR_ARG(buf_str(&detail)));
 }
 
+static void open_traces(struct serve *s)
+{
+    struct buf detail BUF_AUTO;
+    const struct telemetry *t = &s->telemetry;
+    buf_init(&detail, 4096);
+    struct traces_options options = {.log = s->log,
+                                     .parts = {[TRACES_SPANS] = t->parts[OTLP_TRACES],
+                                               [TRACES_METRICS] = t->parts[OTLP_METRICS],
+                                               [TRACES_LOGS] = t->parts[OTLP_LOGS],
+                                               [TRACES_SCORES] = t->scores,
+                                               [TRACES_LEDGER] = t->ledger,
+                                               [TRACES_CALLS] = gateway_calls(s->gateway)},
+                                     .data_dir = s->config->data,
+                                     .report = on_log_report};
+    enum err err = traces_open(&options, &detail, &s->traces);
+    if (err != ERR_OK)
+        say("warn", "event=traces_open error=\"%.*s\"", STR_ARG(buf_str(&detail)));
+}
+
 static enum err open_server(struct serve *s, struct buf *detail)
 {
     const struct config *c = s->config;
@@ -296,6 +317,8 @@ static enum err open_server(struct serve *s, struct buf *detail)
     api_set_telemetry(s->api, &s->telemetry);
     open_view(s);
     api_set_view(s->api, s->view);
+    open_traces(s);
+    api_set_traces(s->api, s->traces);
     open_alerts(s);
     api_set_alerts(s->api, s->alerts);
     struct http_server_options options = {
@@ -499,6 +522,7 @@ static void stop(struct serve *s)
     api_free(s->api);
     alerts_close(s->alerts);
     view_close(s->view);
+    traces_close(s->traces);
     for (unsigned i = 0; i < s->loop_count; i++)
         gateway_loop_free(s->halves[i]);
     gateway_free(s->gateway);

@@ -380,7 +380,7 @@ static enum err batch(struct projector *p, struct log_cursor *cursor, unsigned *
 static enum err keep_room(struct projector *p, uint64_t more)
 {
     struct view *v = p->view;
-    uint64_t wanted = view_store_bytes(buf_str(&v->dir)) + more;
+    uint64_t wanted = view_store_bytes(&view_calls_store, buf_str(&v->dir)) + more;
     uint64_t had = atomic_load(&v->reserved);
     if (wanted > had)
         TRY(log_quota_reserve(v->log, wanted - had));
@@ -395,7 +395,7 @@ static enum err keep_room(struct projector *p, uint64_t more)
 static enum err open_projector(struct projector *p, struct buf *detail)
 {
     struct view *v = p->view;
-    TRY(view_store_open(&p->store, buf_str(&v->dir), true, detail));
+    TRY(view_store_open(&p->store, &view_calls_store, buf_str(&v->dir), true, detail));
     sqlite3 *db = p->store.db;
     TRY(view_prepare(db, "INSERT INTO names(name) VALUES(?)", &p->add_name));
     TRY(view_prepare(db, "SELECT id FROM names WHERE name = ?", &p->find_name));
@@ -446,7 +446,7 @@ static enum err open_fresh(struct projector *p, struct buf *detail)
     if (error == ERR_OUT_OF_RANGE || error == ERR_CORRUPT) {
         close_projector(p);
         forget_reader(v);
-        view_store_remove(buf_str(&v->dir));
+        view_store_remove(&view_calls_store, buf_str(&v->dir));
         view_report(v, LOG_INFO, "event=view_rebuild");
         error = open_projector(p, detail);
     }

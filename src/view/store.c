@@ -7,7 +7,8 @@
 /* calls: one row a call. names: every text that repeats, by number. minutes: sums and spreads of
  * each minute and group. words_N: the words of offsets N·2^20 … , without the texts; such an index
  * cannot forget single rows, so it goes as a whole. */
-static const char schema[] =
+const struct view_store_kind view_calls_store = {
+    "calls.db", VIEW_VERSION,
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     "CREATE TABLE calls(offset INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, model INTEGER, "
@@ -23,7 +24,7 @@ static const char schema[] =
     "CREATE TABLE minutes(minute INTEGER, model INTEGER, target INTEGER, key INTEGER, "
     "endpoint INTEGER, outcome INTEGER, calls INTEGER, input INTEGER, cached INTEGER, "
     "output INTEGER, reasoning INTEGER, cost INTEGER, total BLOB, first BLOB, overhead BLOB, "
-    "PRIMARY KEY(minute, model, target, key, endpoint, outcome)) WITHOUT ROWID;";
+    "PRIMARY KEY(minute, model, target, key, endpoint, outcome)) WITHOUT ROWID;"};
 
 enum err view_error(int sqlite_code)
 {
@@ -79,45 +80,46 @@ enum err view_meta_set(sqlite3 *db, const char *name, int64_t value)
     return view_error(code);
 }
 
-static void path_of(struct str dir, const char *suffix, struct buf *out)
+static void path_of(const struct view_store_kind *kind, struct str dir, const char *suffix,
+                    struct buf *out)
 {
     buf_init(out, OS_PATH_MAX);
-    buf_printf(out, "%.*s/calls.db%s", STR_ARG(dir), suffix);
+    buf_printf(out, "%.*s/%s%s", STR_ARG(dir), kind->file, suffix);
 }
 
 static const char *const suffixes[] = {"", "-wal", "-shm"};
 
-void view_store_remove(struct str dir)
+void view_store_remove(const struct view_store_kind *kind, struct str dir)
 {
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         struct buf path BUF_AUTO;
-        path_of(dir, suffixes[i], &path);
+        path_of(kind, dir, suffixes[i], &path);
         enum err error = os_fs_remove(os_fs_machine(), buf_cstr(&path));
         if (error != ERR_OK) /* most often there is none */
             continue;
     }
 }
 
-uint64_t view_store_bytes(struct str dir)
+uint64_t view_store_bytes(const struct view_store_kind *kind, struct str dir)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
         struct buf path BUF_AUTO;
         struct os_stat stat;
-        path_of(dir, suffixes[i], &path);
+        path_of(kind, dir, suffixes[i], &path);
         if (os_fs_stat(os_fs_machine(), buf_cstr(&path), &stat) == ERR_OK)
             sum += stat.disk_bytes;
     }
     return sum;
 }
 
-static enum err set_up(sqlite3 *db)
+static enum err set_up(const struct view_store_kind *kind, sqlite3 *db)
 {
-    if (view_meta_get(db, "version", 0) == VIEW_VERSION)
+    if (view_meta_get(db, "version", 0) == kind->version)
         return ERR_OK;
     TRY(view_exec(db, "BEGIN"));
-    TRY(view_exec(db, schema));
-    TRY(view_meta_set(db, "version", VIEW_VERSION));
+    TRY(view_exec(db, kind->schema));
+    TRY(view_meta_set(db, "version", kind->version));
     return view_exec(db, "COMMIT");
 }
 
@@ -136,20 +138,21 @@ static enum err open_file(struct view_store *s, bool write)
 }
 
 /* A file of another version, or one that is damaged, is made again: it holds nothing of its own. */
-enum err view_store_open(struct view_store *s, struct str dir, bool write, struct buf *detail)
+enum err view_store_open(struct view_store *s, const struct view_store_kind *kind, struct str dir,
+                         bool write, struct buf *detail)
 {
     *s = (struct view_store){0};
-    path_of(dir, "", &s->path);
+    path_of(kind, dir, "", &s->path);
     enum err error = open_file(s, write);
     if (error == ERR_OK && write)
-        error = set_up(s->db);
+        error = set_up(kind, s->db);
     if (error != ERR_OK && write) {
         sqlite3_close(s->db);
         s->db = NULL;
-        view_store_remove(dir);
+        view_store_remove(kind, dir);
         error = open_file(s, write);
         if (error == ERR_OK)
-            error = set_up(s->db);
+            error = set_up(kind, s->db);
     }
     if (error != ERR_OK) {
         buf_printf(detail, "%s: %s", buf_cstr(&s->path),

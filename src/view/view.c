@@ -41,7 +41,8 @@ enum err view_open(const struct view_options *options, struct buf *detail, struc
     os_cond_init(&v->wanted);
     os_mutex_init(&v->read_lock);
     enum err error = os_fs_ensure_dir(os_fs_machine(), buf_cstr(&v->dir));
-    atomic_store(&v->reserved, view_store_bytes(buf_str(&v->dir))); /* counted by log_open */
+    atomic_store(&v->reserved,
+                 view_store_bytes(&view_calls_store, buf_str(&v->dir))); /* counted by log_open */
     if (error == ERR_OK)
         error = os_thread_start("view", view_projector_run, v, &v->thread);
     if (error != ERR_OK) {
@@ -77,7 +78,7 @@ void view_state(struct view *v, struct view_state *ret_state)
     *ret_state = (struct view_state){
         .next_offset = atomic_load(&v->next_offset),
         .end_offset = log_part_end(v->calls),
-        .bytes = view_store_bytes(buf_str(&v->dir)),
+        .bytes = view_store_bytes(&view_calls_store, buf_str(&v->dir)),
         .failed = atomic_load(&v->failed),
     };
 }
@@ -103,7 +104,8 @@ enum err view_read_begin(struct view *v)
     os_mutex_lock(&v->read_lock);
     if (!v->reader_open) {
         struct buf detail = {.max = 4096};
-        enum err error = view_store_open(&v->reader, buf_str(&v->dir), false, &detail);
+        enum err error =
+            view_store_open(&v->reader, &view_calls_store, buf_str(&v->dir), false, &detail);
         buf_release(&detail);
         if (error != ERR_OK) {
             os_mutex_unlock(&v->read_lock);

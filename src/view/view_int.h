@@ -46,19 +46,37 @@ struct view_store {
     struct buf path;
 };
 
+struct view_store_kind {
+    const char *file;
+    int version; /* of the schema: another one is made again */
+    const char *schema;
+};
+
+extern const struct view_store_kind view_calls_store;
+
 /* write: make the file and its tables when they are not there, or of another version. */
-MUST_CHECK enum err view_store_open(struct view_store *s, struct str dir, bool write,
-                                    struct buf *detail);
+MUST_CHECK enum err view_store_open(struct view_store *s, const struct view_store_kind *kind,
+                                    struct str dir, bool write, struct buf *detail);
 void view_store_close(struct view_store *s);
 /* Remove the files. Nobody has them open. */
-void view_store_remove(struct str dir);
-uint64_t view_store_bytes(struct str dir);
+void view_store_remove(const struct view_store_kind *kind, struct str dir);
+uint64_t view_store_bytes(const struct view_store_kind *kind, struct str dir);
 MUST_CHECK enum err view_exec(sqlite3 *db, const char *sql);
 MUST_CHECK enum err view_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **ret_statement);
 int64_t view_meta_get(sqlite3 *db, const char *name, int64_t fallback);
 MUST_CHECK enum err view_meta_set(sqlite3 *db, const char *name, int64_t value);
 struct str view_column(sqlite3_stmt *statement, int column);
 enum err view_error(int sqlite_code);
+
+/* ---- names.c: of the projector ---- */
+
+struct view_names;
+
+/* Closed, also where the open failed. */
+MUST_CHECK enum err view_names_open(sqlite3 *db, struct view_names **ret_names);
+void view_names_close(struct view_names *n);
+/* 0 for no name. */
+MUST_CHECK enum err view_names_id(struct view_names *n, struct str name, int64_t *ret_id);
 
 /* ---- view.c ---- */
 
