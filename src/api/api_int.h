@@ -159,6 +159,7 @@ void api_status(struct api_request *r);
 void api_stats(struct api_request *r);
 void api_view(struct api_request *r);
 void api_view_rebuild(struct api_request *r);
+void api_groups(struct api_request *r);
 void api_events(struct api_request *r);
 void api_alerts(struct api_request *r);
 void api_alert_action(struct api_request *r);

@@ -48,6 +48,7 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/api/v1/stats"), API_KEY, api_stats},
     {STR_INIT("GET"), STR_INIT("/api/v1/view"), API_ADMIN, api_view},
     {STR_INIT("POST"), STR_INIT("/api/v1/view/rebuild"), API_ADMIN, api_view_rebuild},
+    {STR_INIT("GET"), STR_INIT("/api/v1/groups"), API_ADMIN, api_groups},
     {STR_INIT("GET"), STR_INIT("/api/v1/events"), API_KEY, api_events},
     {STR_INIT("GET"), STR_INIT("/api/v1/alerts"), API_ADMIN, api_alerts},
     {STR_INIT("POST"), STR_INIT("/api/v1/alerts/*"), API_ADMIN, api_alert_action},

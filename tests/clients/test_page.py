@@ -9,6 +9,7 @@ from playwright.sync_api import expect, sync_playwright
 
 import gateway, servers
 from gateway import ADMIN, SAY, provider
+from test_alerts import hook
 
 HERE = pathlib.Path(__file__).resolve().parent
 SHOTS = HERE.parents[1] / "build/test/page"
@@ -19,11 +20,14 @@ USER = "user-key-000000000000000000"
 
 @pytest.fixture(scope="module")
 def weir():
-    with servers.start("mock", "--tokens", "8") as mock:
-        config = {"providers": {"mock": provider(mock.url), "dead": provider("http://127.0.0.1:1")},
+    with servers.start("mock", "--tokens", "8") as mock, hook() as hooked:
+        config = {"notify": {"ops": {"webhook": hooked.url, "internal": True}},
+                  "alerts": {"errors": {"when": "errors > 1", "by": "model", "to": ["ops"]}, "calm": {"when": "cost > 1000", "over": "1d"}},
+                  "providers": {"mock": provider(mock.url), "dead": provider("http://127.0.0.1:1")},
                   "models": {"smart": {"targets": ["dead/gpt-5", "mock/gpt-5-mini"]}},
                   "keys": [{"name": "user", "hash": "sha256:" + hashlib.sha256(USER.encode()).hexdigest()}]}
         with gateway.serve(config) as server:
+            server.hooked = hooked
             yield server
 
 
@@ -194,9 +198,73 @@ def test_models_and_topics(weir, tab):
     expect(tab.locator("tbody")).to_contain_text("mock/arrives")
 
 
+def test_alerts_fire_and_are_silenced(weir, tab):
+    show(tab, weir, "alerts", "Alerts")
+    card = tab.get_by_role("region", name="errors")
+    expect(card).to_contain_text("errors > 1")
+    for _ in range(3):
+        weir.post({"model": "mock/fault-500", "messages": SAY})
+    expect(card.locator(".groups").first).to_contain_text("mock/fault-500", timeout=8000)
+    expect(card.get_by_role("heading")).to_contain_text("firing")
+    card.get_by_role("button", name="Send a test").click()
+    expect(card.get_by_role("status")).to_contain_text("ops: told in")
+    card.get_by_role("button", name="Silence for 1h").click()
+    expect(card.get_by_role("heading")).to_contain_text("silenced")
+    expect(tab.get_by_role("region", name="What happened").locator("tbody tr").first).to_contain_text("silence")
+    check(tab, "alerts")
+    card.get_by_role("button", name="Speak again").click()
+    expect(card.get_by_role("heading")).to_contain_text("firing")
+    card.get_by_role("link", name="mock/fault-500").first.click()
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Calls")
+    expect(tab.locator("tbody tr")).to_have_count(3)
+
+
+def test_charts_change_with_the_colours(weir, tab):
+    weir.post({"model": "smart", "messages": SAY})
+    show(tab, weir, "overview", "Overview")
+    canvas = tab.locator(".chart canvas").first
+    expect(canvas).to_be_visible()
+    pictures = {}
+    for name in ("Dark", "Light"):
+        while tab.get_by_title("Colours: as the system, dark, light").inner_text() != name:
+            tab.get_by_title("Colours: as the system, dark, light").click()
+        tab.wait_for_timeout(300)
+        pictures[name] = canvas.evaluate("c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; const seen = {}; for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) seen[[d[i], d[i+1], d[i+2]]] = 1; return Object.keys(seen) }")
+    assert set(pictures["Dark"]) != set(pictures["Light"])
+
+
+def test_tools_in_the_playground(weir, tab):
+    show(tab, weir, "playground", "Playground")
+    tab.get_by_label("Model").fill("mock/m")
+    tab.get_by_text("Tools", exact=True).click()
+    tab.get_by_label("Tools as JSON").fill("[{")
+    expect(tab.get_by_role("status")).to_contain_text("no JSON")
+    tab.get_by_label("Tools as JSON").fill("")
+    tab.get_by_role("button", name="An example").click()
+    tab.get_by_label("User").fill("What is the weather in Paris?")
+    tab.get_by_role("button", name="Run").click()
+    expect(tab.locator(".column pre")).to_contain_text("get_weather", timeout=8000)
+    assert weir.last()["request"]["tools"][0]["function"]["name"] == "get_weather"
+
+
+def test_the_first_paint_is_quick(weir, browser):
+    """A folder with many calls, the newest of which are shown."""
+    for n in range(200):
+        weir.post({"model": f"mock/paint-{n % 7}", "messages": SAY})
+    context = browser.new_context()
+    tab = context.new_page()
+    sign_in(tab, weir, ADMIN)
+    expect(tab.locator("tbody tr").first).to_be_visible()
+    tab.reload()
+    expect(tab.locator("tbody tr").first).to_be_visible()
+    paint = tab.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    assert paint < 1000, paint
+    context.close()
+
+
 def test_the_keyboard_goes_everywhere(weir, tab):
     tab.locator("h1").wait_for()
-    for letter, heading in {"c": "Calls", "t": "Topics", "m": "Models", "p": "Playground"}.items():
+    for letter, heading in {"c": "Calls", "t": "Topics", "m": "Models", "a": "Alerts", "p": "Playground"}.items():
         tab.keyboard.press("g")
         tab.keyboard.press(letter)
         expect(tab.get_by_role("heading", level=1)).to_have_text(heading)

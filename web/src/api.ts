@@ -39,8 +39,16 @@ export interface LogRecord {
 }
 export interface Model {
     id: string; kind: string; targets?: string[]; size_bytes?: number; state?: string; reason: string | null;
-    context_tokens?: number; uses?: number; load_ms?: number;
+    context_tokens?: number; uses?: number; load_ms?: number; progress?: number | null;
 }
+
+export interface AlertGroup { group: string; firing: boolean; value: number; shown: string; since: string | null; told: string | null }
+export interface Alert {
+    name: string; when: string; over_ms: number; by: string; where: Record<string, string>; to: string[]; firing: boolean;
+    silenced_until: string | null; group_count: number; groups: AlertGroup[];
+}
+export interface Alerts { alerts: Alert[]; notify: {name: string; form: string}[]; told: number; failed: number }
+export interface Lag { group: string; topic: string; partition: number; committed: number; behind: number }
 
 export class Failure extends Error {
     constructor(readonly status: number, message: string) { super(message); }
@@ -65,14 +73,64 @@ export async function get<T>(path: string, query: Record<string, string | number
     return answer.json();
 }
 
+export async function send<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const answer = await fetch("/api/v1/" + path, {method, headers: {authorization: `Bearer ${key()}`}, body: body === undefined ? undefined : JSON.stringify(body)});
+    if (!answer.ok) throw await failure(answer);
+    return answer.json();
+}
+
+// Records of a topic as they come, by server-sent events, until the signal says stop. What breaks off is taken up again where it was.
+export async function follow(topic: string, query: Record<string, string | number>, onRecord: (r: LogRecord) => void, signal: AbortSignal, onGap?: (skipped: number) => void) {
+    const words = Object.entries({topic, ...query}).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join("&");
+    let last = "";
+    for (let pause = 1000; !signal.aborted; pause = Math.min(2 * pause, 30000)) {
+        try {
+            const answer = await fetch("/api/v1/events?" + words, {headers: {authorization: `Bearer ${key()}`, ...(last ? {"last-event-id": last} : {})}, signal});
+            if (!answer.ok) {
+                const error = await failure(answer);
+                if (answer.status < 500) throw error;
+            } else {
+                pause = 1000;
+                await readEvents(answer, (event, data, id) => {
+                    last = id || last;
+                    if (event === "record") onRecord(data);
+                    else if (event === "gap") onGap?.(data.skipped);
+                });
+            }
+        } catch (e) {
+            if (signal.aborted) return;
+            if (e instanceof Failure) throw e;
+        }
+        await new Promise(done => setTimeout(done, pause));
+    }
+}
+
+async function readEvents(answer: Response, onEvent: (event: string, data: any, id: string) => void) {
+    const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+    for (let rest = ""; ;) {
+        const {value, done} = await reader.read();
+        if (done) return;
+        const events = (rest + value).split("\n\n");
+        rest = events.pop()!;
+        for (const text of events) {
+            const fields: Record<string, string> = {};
+            for (const line of text.split("\n")) {
+                const at = line.indexOf(": ");
+                if (at > 0) fields[line.slice(0, at)] = line.slice(at + 2);
+            }
+            if (fields.data) onEvent(fields.event ?? "", JSON.parse(fields.data), fields.id ?? "");
+        }
+    }
+}
+
 // What a chat's answer brings, as it comes.
 export interface ChatEvents { onText(text: string): void; onThought(text: string): void; onTool(index: number, name: string, json: string): void }
 export interface ChatResult { callId: string | null; target: string | null; finish: string | null }
 
-export async function chat(body: object, events: ChatEvents, signal: AbortSignal): Promise<ChatResult> {
+export async function chat(body: object, events: ChatEvents, signal: AbortSignal, session = ""): Promise<ChatResult> {
     const answer = await fetch("/v1/chat/completions", {
         method: "POST", signal, body: JSON.stringify({...body, stream: true, stream_options: {include_usage: true}}),
-        headers: {authorization: `Bearer ${key()}`, "content-type": "application/json"},
+        headers: {authorization: `Bearer ${key()}`, "content-type": "application/json", ...(session ? {"x-weir-session": session} : {})},
     });
     if (!answer.ok) throw await failure(answer);
     const result: ChatResult = {callId: answer.headers.get("x-weir-call-id"), target: answer.headers.get("x-weir-target"), finish: null};

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, type Call, type CallPage } from "./api";
 import { clock, count, money, us } from "./text";
-import { Empty, link, Outcome, Problem, Row, useLoad, usePlace } from "./ui";
+import { Empty, link, Outcome, Problem, Row, useArrivals, useLoad, usePlace } from "./ui";
 
 export function CallTable({calls}: {calls: Call[]}) {
     return <div class="scroll" tabIndex={0} role="region" aria-label="Calls"><table>
@@ -62,7 +62,8 @@ export function Calls() {
     const filter: Filter = {};
     for (const f of FIELDS) if (query.get(f)) filter[f] = query.get(f)!;
     const live = query.get("live") === "1";
-    const page = useLoad(signal => get<CallPage>("calls", {...filter, limit: 50}, signal), [JSON.stringify(filter)], live ? 1500 : 0);
+    const arrivals = useArrivals("weir.calls", 500, live);
+    const page = useLoad(signal => get<CallPage>("calls", {...filter, limit: 50}, signal), [JSON.stringify(filter), arrivals]);
     const [older, setOlder] = useState<CallPage>();
     const [error, setError] = useState<Error>();
     useEffect(() => setOlder(undefined), [JSON.stringify(filter), live]);

@@ -3,9 +3,9 @@ import { get, type CallPage, type Group, type Stats, type Status, type Sums } fr
 import { CallTable } from "./calls";
 import { Chart } from "./chart";
 import { age, bytes, count, money, us } from "./text";
-import { Copy, Empty, link, Problem, Row, Tile, useLoad, usePlace } from "./ui";
+import { Copy, Empty, link, Problem, Row, Tile, useArrivals, useLoad, usePlace } from "./ui";
 
-const EVERY_MS = 2000;
+const EVERY_MS = 1000, AT_LEAST_MS = 15000;
 
 // How far back, and how far apart its points are.
 const WINDOWS: Record<string, {title: string; step: string; step_s: number; points: number; every_ms: number}> = {
@@ -44,11 +44,12 @@ function Groups({title, groups, by}: {title: string; groups: Group[]; by: string
     </table></div></>;
 }
 
-function Window({since}: {since: string}) {
+function Window({since, arrivals}: {since: string; arrivals: number}) {
+    const turn = Math.floor(arrivals / 5);
     const window = WINDOWS[since];
-    const all = useLoad(signal => get<Stats>("stats", {since, step: window.step}, signal), [since], window.every_ms);
-    const models = useLoad(signal => get<Stats>("stats", {since, by: "model"}, signal), [since], window.every_ms);
-    const keys = useLoad(signal => get<Stats>("stats", {since, by: "key"}, signal), [since], window.every_ms);
+    const all = useLoad(signal => get<Stats>("stats", {since, step: window.step}, signal), [since, turn], window.every_ms);
+    const models = useLoad(signal => get<Stats>("stats", {since, by: "model"}, signal), [since, turn], window.every_ms);
+    const keys = useLoad(signal => get<Stats>("stats", {since, by: "key"}, signal), [since, turn], window.every_ms);
     const group = all.data?.groups[0];
     const last = Math.floor(Date.now() / 1000 / window.step_s) * window.step_s;
     const xs = Array.from({length: window.points + 1}, (_, i) => last - (window.points - i) * window.step_s);
@@ -95,15 +96,16 @@ function Now({status: s}: {status: Status}) {
 export function Overview() {
     const since = usePlace().query.get("since") ?? "";
     const chosen = since in WINDOWS ? since : "1h";
-    const status = useLoad(signal => get<Status>("status", {}, signal), [], EVERY_MS);
-    const recent = useLoad(signal => get<CallPage>("calls", {limit: 15}, signal), [], EVERY_MS);
+    const arrivals = useArrivals("weir.calls", EVERY_MS);
+    const status = useLoad(signal => get<Status>("status", {}, signal), [arrivals], AT_LEAST_MS);
+    const recent = useLoad(signal => get<CallPage>("calls", {limit: 15}, signal), [arrivals], AT_LEAST_MS);
     const calls = recent.data?.calls;
     if (calls?.length === 0) return <><h1>Overview</h1>{status.data && <Now status={status.data} />}<FirstCall /></>;
     return <>
         <h1>Overview</h1>
         <p role="group" aria-label="Window">{Object.keys(WINDOWS).map(w => <a class="button" aria-current={w === chosen ? "true" : undefined} href={link("overview", "", {since: w})}>{w}</a>)}</p>
         {status.data ? <Now status={status.data} /> : <Problem error={status.error} />}
-        {calls && <Window since={chosen} />}
+        {calls && <Window since={chosen} arrivals={arrivals} />}
         <Problem error={recent.error} />
         {calls && <>
             <h2>Newest calls</h2>

@@ -3,6 +3,7 @@ import "./page.css";
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import * as api from "./api";
+import { Alerts } from "./alerts";
 import { CallView } from "./call";
 import { Calls } from "./calls";
 import { Chat } from "./chat";
@@ -19,6 +20,7 @@ const VIEWS = [
     {name: "chat", title: "Chat", key: "h", show: Chat},
     {name: "models", title: "Models", key: "m", show: Models},
     {name: "topics", title: "Topics", key: "t", show: Topics},
+    {name: "alerts", title: "Alerts", key: "a", show: Alerts},
 ];
 
 function SignIn({done}: {done: () => void}) {

@@ -6,6 +6,16 @@ import { link, Problem, useFollow, useLoad, usePlace } from "./ui";
 
 const COLUMNS_MAX = 4;
 
+const TOOL = JSON.stringify([{type: "function", function: {name: "get_weather", description: "The weather of a city",
+    parameters: {type: "object", properties: {city: {type: "string"}}, required: ["city"]}}}], null, 2);
+
+// What is wrong with them; empty: nothing.
+function toolsProblem(text: string): string {
+    if (!text.trim()) return "";
+    try { return Array.isArray(JSON.parse(text)) ? "" : "Tools are a list: [{\"type\": \"function\", …}]"; }
+    catch (e) { return "This is no JSON: " + (e as Error).message; }
+}
+
 interface Run { text: string; thought: string; tools: {name: string; json: string}[]; busy: boolean; error?: Error; call?: Call; firstMs?: number; totalMs?: number; finish?: string | null }
 const NOTHING: Run = {text: "", thought: "", tools: [], busy: false};
 
@@ -47,6 +57,9 @@ export function Playground() {
     const [temperature, setTemperature] = useState("");
     const [maxTokens, setMaxTokens] = useState("");
     const [more, setMore] = useState<Record<string, unknown>>({});
+    const [tools, setTools] = useState("");
+    const [showTools, setShowTools] = useState(false);
+    const wrongTools = toolsProblem(tools);
     const [earlier, setEarlier] = useState<any[]>([]);
     const [runs, setRuns] = useState<Run[]>([NOTHING]);
     const [error, setError] = useState<Error>();
@@ -68,6 +81,9 @@ export function Playground() {
             setEarlier(messages.slice(first ? 1 : 0, plain ? -1 : undefined));
             setTemperature(t?.toString() ?? "");
             setMaxTokens((mc ?? m)?.toString() ?? "");
+            setTools(rest.tools ? JSON.stringify(rest.tools, null, 2) : "");
+            setShowTools(!!rest.tools);
+            delete rest.tools;
             setMore(rest);
         }, setError);
     }, [from]);
@@ -84,7 +100,7 @@ export function Playground() {
             const began = performance.now();
             const first = (run: Run) => ({...run, firstMs: run.firstMs ?? performance.now() - began});
             try {
-                const body = {...more, model, messages, ...(temperature ? {temperature: Number(temperature)} : {}), ...(maxTokens ? {max_tokens: Number(maxTokens)} : {})};
+                const body = {...more, ...(tools.trim() ? {tools: JSON.parse(tools)} : {}), model, messages, ...(temperature ? {temperature: Number(temperature)} : {}), ...(maxTokens ? {max_tokens: Number(maxTokens)} : {})};
                 const result = await chat(body, {
                     onText: text => change(i, run => ({...first(run), text: run.text + text})),
                     onThought: text => change(i, run => ({...first(run), thought: run.thought + text})),
@@ -112,10 +128,15 @@ export function Playground() {
             {earlier.length > 0 && <p class="note">{earlier.length} earlier messages of <a href={link("call", from!)}>the call</a> go along. <button type="button" class="quiet" onClick={() => setEarlier([])}>Leave them out</button></p>}
             <label>User <textarea id="filter" rows={4} value={user} onInput={e => setUser(e.currentTarget.value)}
                 onKeyDown={e => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) void start(); }} /></label>
+            <details open={showTools} onToggle={e => setShowTools(e.currentTarget.open)}><summary>Tools{tools && !wrongTools ? ` (${JSON.parse(tools).length})` : ""}</summary>
+                <label>Tools as JSON <textarea rows={6} class="code" value={tools} onInput={e => setTools(e.currentTarget.value)} placeholder={TOOL} aria-invalid={wrongTools !== ""} aria-describedby="tools-problem" /></label>
+                <p id="tools-problem" class="bad" role="status">{wrongTools}</p>
+                {!tools && <button type="button" class="quiet" onClick={() => setTools(TOOL)}>An example</button>}
+            </details>
             <div class="filters">
                 <label>Temperature <input type="number" step="0.1" min="0" max="2" value={temperature} onInput={e => setTemperature(e.currentTarget.value)} placeholder="default" /></label>
                 <label>Most tokens <input type="number" min="1" value={maxTokens} onInput={e => setMaxTokens(e.currentTarget.value)} placeholder="default" /></label>
-                {busy ? <button type="button" onClick={() => stop.current?.abort()}>Stop</button> : <button type="submit" disabled={!user && !earlier.length}>Run <kbd>Ctrl ⏎</kbd></button>}
+                {busy ? <button type="button" onClick={() => stop.current?.abort()}>Stop</button> : <button type="submit" disabled={(!user && !earlier.length) || wrongTools !== ""}>Run <kbd>Ctrl ⏎</kbd></button>}
                 <button type="button" class="quiet" disabled={models.length >= COLUMNS_MAX} onClick={() => column(models.length + 1)}>Add a model</button>
                 {models.length > 1 && <button type="button" class="quiet" onClick={() => column(models.length - 1)}>Remove the last</button>}
             </div>

@@ -1,8 +1,8 @@
 // Topics of the log: what there is, its records, and what arrives.
 import { useEffect, useState } from "preact/hooks";
-import { get, type LogRecord, type Topic } from "./api";
+import { get, type Lag, type LogRecord, type Topic } from "./api";
 import { bytes, clock, count } from "./text";
-import { Json, link, Problem, Row, useFollow, useLoad, usePlace } from "./ui";
+import { Empty, Json, link, Problem, Row, useFollow, useLoad, usePlace, useTail } from "./ui";
 
 const KEPT = 500;
 
@@ -30,7 +30,22 @@ function TopicList() {
                 <td>{t.durability}</td><td>{t.compression}</td>
             </Row>)}</tbody>
         </table></div>}
+        <Groups />
     </>;
+}
+
+// How far consumer groups are behind; of one topic, or of all.
+function Groups({topic}: {topic?: string}) {
+    const {data} = useLoad(signal => get<{groups: Lag[]}>("groups", {}, signal), [topic], 3000);
+    const lags = (data?.groups ?? []).filter(g => !topic || g.topic === topic);
+    if (lags.length === 0) return null;
+    return <><h2>Consumer groups</h2><div class="scroll" tabIndex={0} role="region" aria-label="Consumer groups"><table>
+        <thead><tr><th>group</th>{!topic && <th>topic</th>}<th class="n">partition</th><th class="n">committed</th><th class="n">behind</th></tr></thead>
+        <tbody>{lags.map(g => <tr key={g.group + g.topic + g.partition}>
+            <td>{g.group}</td>{!topic && <td><a href={link("topics", g.topic)}>{g.topic}</a></td>}
+            <td class="n">{g.partition}</td><td class="n">{count(g.committed)}</td><td class="n">{g.behind > 0 ? count(g.behind) : "level"}</td>
+        </tr>)}</tbody>
+    </table></div></>;
 }
 
 function TopicView({name}: {name: string}) {
@@ -40,26 +55,21 @@ function TopicView({name}: {name: string}) {
     const tail = query.get("tail") === "1";
     const topic = useLoad(signal => get<Topic>("topics/" + encodeURIComponent(name), {}, signal), [name], 3000);
     const part = topic.data?.partitions[partition];
-    const [records, setRecords] = useState<LogRecord[]>([]);
+    const [page, setRecords] = useState<LogRecord[]>([]);
+    const arriving = useTail(name, {partition, latest: KEPT}, KEPT, tail);
+    const records = tail ? arriving.records : page;
     const [error, setError] = useState<Error>();
     const [open, setOpen] = useState<number>();
     const follow = useFollow<HTMLDivElement>(tail ? records : null);
-    const start = part ? (from != null ? from : tail ? String(part.end_offset) : String(Math.max(part.start_offset, part.end_offset - 50))) : undefined;
+    const start = part && !tail ? from ?? String(Math.max(part.start_offset, part.end_offset - 50)) : undefined;
 
     useEffect(() => {
         if (start === undefined) return;
         const stop = new AbortController();
         setRecords([]);
         setError(undefined);
-        (async () => {
-            for (let next: string | number = start; !stop.signal.aborted;) {
-                const page: Page = await get<Page>(`topics/${encodeURIComponent(name)}/records`,
-                    {partition, from: next, limit: 50, wait_ms: tail ? 20000 : 0}, stop.signal);
-                if (page.records.length) setRecords(old => [...old, ...page.records].slice(-KEPT));
-                next = page.next;
-                if (!tail) break;
-            }
-        })().catch(e => { if (!stop.signal.aborted) setError(e); });
+        get<Page>(`topics/${encodeURIComponent(name)}/records`, {partition, from: start, limit: 50}, stop.signal)
+            .then(got => setRecords(got.records), e => { if (!stop.signal.aborted) setError(e); });
         return () => stop.abort();
     }, [name, partition, from, tail, part !== undefined]);
 
@@ -76,9 +86,11 @@ function TopicView({name}: {name: string}) {
                 <a class="button" href={at({from: Math.min(part.end_offset, records[records.length - 1].offset + 1)})}>Newer</a></>}
             {part && <span class="dim">offsets {count(part.start_offset)} to {count(part.end_offset)}, {bytes(part.bytes)} in {part.segments} segments</span>}
         </form>
-        <Problem error={topic.error ?? error} />
-        {part && records.length === 0 && <p class="note">{tail ? "Waiting for records…" : "No record here."}</p>}
-        <div class="scroll records" tabIndex={0} role="region" aria-label="Records" {...follow}><table>
+        <Problem error={topic.error ?? error ?? arriving.error} />
+        {tail && arriving.skipped > 0 && <p class="note">{count(arriving.skipped)} records came faster than they can be shown, and were left out here.</p>}
+        {part && records.length === 0 && (tail ? <p class="note">Waiting for records…</p>
+            : <Empty title="No record here"><p>{part.end_offset > part.start_offset ? <a href={at({from: undefined})}>Show the newest</a> : <>Write one: <code>echo hello | weir topic write {name}</code></>}</p></Empty>)}
+        {records.length > 0 && <div class="scroll records" tabIndex={0} role="region" aria-label="Records" {...follow}><table>
             <thead><tr><th class="n">offset</th><th>time</th><th>key</th><th>value</th></tr></thead>
             <tbody>{records.map(r => <>
                 <tr class="link" key={r.offset} onClick={() => setOpen(open === r.offset ? undefined : r.offset)}>
@@ -88,6 +100,7 @@ function TopicView({name}: {name: string}) {
                 </tr>
                 {open === r.offset && <tr><td colSpan={4}><Json value={{headers: r.headers, value: r.value}} /></td></tr>}
             </>)}</tbody>
-        </table></div>
+        </table></div>}
+        <Groups topic={name} />
     </>;
 }

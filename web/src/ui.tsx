@@ -1,7 +1,7 @@
 // What every view is built of.
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Failure } from "./api";
+import { Failure, follow, type LogRecord } from "./api";
 
 // ---- Where we are: #/view/rest?name=value, so that every state is a link ----
 
@@ -47,6 +47,62 @@ export function useLoad<T>(load: (signal: AbortSignal) => Promise<T>, deps: unkn
         return () => clearInterval(timer);
     }, [everyMs]);
     return state;
+}
+
+// A number that grows when records arrive on a topic, at most once in everyMs: for `deps` of useLoad. The tab must be in sight.
+export function useArrivals(topic: string, everyMs: number, on = true): number {
+    const [turn, setTurn] = useState(0);
+    useEffect(() => {
+        if (!on) return;
+        const stop = new AbortController();
+        let timer = 0, last = 0;
+        const arrived = () => {
+            if (timer || document.hidden) return;
+            timer = setTimeout(() => { timer = 0; last = Date.now(); setTurn(n => n + 1); }, Math.max(0, last + everyMs - Date.now()));
+        };
+        const seen = () => { if (!document.hidden) arrived(); };
+        addEventListener("visibilitychange", seen);
+        follow(topic, {bodies: 0, latest: 1}, arrived, stop.signal, arrived).catch(() => { /* not for this key: what was loaded stays */ });
+        return () => { stop.abort(); clearTimeout(timer); removeEventListener("visibilitychange", seen); };
+    }, [topic, everyMs, on]);
+    return turn;
+}
+
+// The newest records of a topic, oldest first.
+export function useTail(topic: string, query: Record<string, string | number>, kept: number, on: boolean): {records: LogRecord[]; skipped: number; error?: Error} {
+    const [state, set] = useState<{records: LogRecord[]; skipped: number; error?: Error}>({records: [], skipped: 0});
+    useEffect(() => {
+        set({records: [], skipped: 0});
+        if (!on) return;
+        const stop = new AbortController();
+        let waiting: LogRecord[] = [], skipped = 0, timer = 0;
+        const show = () => {
+            timer = 0;
+            const more = waiting.splice(0), left = skipped;
+            skipped = 0;
+            set(old => ({records: [...old.records, ...more].slice(-kept), skipped: old.skipped + left}));
+        };
+        const soon = () => { timer ||= setTimeout(show, 100); };
+        follow(topic, query, r => { waiting.push(r); soon(); }, stop.signal, n => { skipped += n; soon(); })
+            .catch(error => set(old => ({...old, error})));
+        return () => { stop.abort(); clearTimeout(timer); };
+    }, [topic, JSON.stringify(query), on]);
+    return state;
+}
+
+// Changes when the page's colours do.
+export function useScheme(): string {
+    const now = () => document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+    const [scheme, set] = useState(now);
+    useEffect(() => {
+        const on = () => set(now());
+        const media = matchMedia("(prefers-color-scheme: dark)");
+        const watch = new MutationObserver(on);
+        media.addEventListener("change", on);
+        watch.observe(document.documentElement, {attributeFilter: ["data-theme"]});
+        return () => { media.removeEventListener("change", on); watch.disconnect(); };
+    }, []);
+    return scheme;
 }
 
 // ---- Parts ----
