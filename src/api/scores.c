@@ -96,8 +96,8 @@ static bool read_members(struct http_exchange *x, struct json_reader *r, struct 
         }
         if (!check_member(x, i, &value))
             return false;
-        *(struct json_value *)(void *)((char *)s + members[i].at) =
-            value.kind == JSON_NULL ? (struct json_value){.kind = JSON_NONE} : value;
+        if (value.kind != JSON_NULL)
+            *(struct json_value *)(void *)((char *)s + members[i].at) = value;
     }
     return true;
 }

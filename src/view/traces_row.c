@@ -143,9 +143,8 @@ static void read_gen_ai(struct json_reader *r, struct arena *a, struct traces_sp
     while (json_next_member(r, &key)) {
         if (json_eq(&key, STR("gen_ai.operation.name")))
             s->operation = name_text(r, a);
-        else if (json_eq(&key, STR("gen_ai.request.model")) && !s->model.len)
-            s->model = name_text(r, a);
-        else if (json_eq(&key, STR("gen_ai.response.model")))
+        else if (json_eq(&key, STR("gen_ai.response.model")) ||
+                 (json_eq(&key, STR("gen_ai.request.model")) && !s->model.len))
             s->model = name_text(r, a);
         else
             collect(r, is_said(&key), a, &s->text);
