@@ -102,6 +102,10 @@ void api_metric_histogram(struct buf *b, const char *name, struct str labels,
                           enum meter_histogram which, const struct meter_sums *sums, bool seconds);
 void api_local_metrics(struct buf *b, struct api_request *r);
 
+/* ---- telemetry_metrics.c ---- */
+
+void api_telemetry_metrics(struct buf *b, const struct api *api);
+
 /* ---- otlp.c ---- */
 
 /* Is it for a path of OTLP, whose errors have a form of their own? */

@@ -210,6 +210,7 @@ void api_metrics(struct api_request *r)
         view_metrics(&body, api->view);
     if (api->alerts)
         alert_metrics(&body, api->alerts);
+    api_telemetry_metrics(&body, api);
     process_metrics(&body, api->started_wall_us);
     http_respond(r->x, 200, STR("text/plain; version=0.0.4; charset=utf-8"), buf_str(&body));
 }

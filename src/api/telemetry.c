@@ -21,6 +21,7 @@ enum err telemetry_open(struct log *log, const struct config *config, struct buf
                                                         [OTLP_METRICS] = STR_INIT("weir.metrics"),
                                                         [OTLP_LOGS] = STR_INIT("weir.logs")};
     ret_telemetry->log = log;
+    atomic_store(&ret_telemetry->out_position, -1);
     for (int i = 0; i < OTLP_SIGNAL_COUNT; i++)
         TRY(gateway_topic_open(log, config, names[i], detail, &ret_telemetry->parts[i]));
     TRY(gateway_topic_open(log, config, STR("weir.scores"), detail, &ret_telemetry->scores));

@@ -25,6 +25,9 @@ struct telemetry {
     atomic_uint_fast64_t pending_bytes; /* of requests being stored */
     atomic_uint_fast64_t unwritten;     /* items refused that weir.ledger could not take */
     atomic_uint_fast64_t received[OTLP_SIGNAL_COUNT], rejected[OTLP_SIGNAL_COUNT];
+    /* Of the calls that are told to another collector (otlp_out.h). */
+    atomic_uint_fast64_t out_sent, out_refused, out_failures; /* spans, spans, requests */
+    atomic_int_fast64_t out_position;                         /* offset; -1: it is off */
 };
 
 enum { TELEMETRY_PENDING_BYTES_MAX = 128 << 20 }; /* beyond: 503, come again */

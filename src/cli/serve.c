@@ -10,6 +10,7 @@
 
 #include "alert/alert.h"
 #include "api/api.h"
+#include "api/otlp_out.h"
 #include "api/telemetry.h"
 #include "base/mem.h"
 #include "call/gateway.h"
@@ -52,7 +53,8 @@ struct serve {
     struct view *view;     /* NULL: it could not be opened */
     struct alerts *alerts; /* NULL: they could not be opened */
     struct telemetry telemetry;
-    struct traces *traces; /* NULL: it could not be opened */
+    struct traces *traces;     /* NULL: it could not be opened */
+    struct otlp_out *otlp_out; /* NULL: calls are told to nobody */
     struct api *api;
     struct tls_context *tls;
     struct http_server *server;
@@ -307,6 +309,23 @@ static void open_traces(struct serve *s)
         say("warn", "event=traces_open error=\"%.*s\"", STR_ARG(buf_str(&detail)));
 }
 
+/* A collector that cannot be told does not stop the start. */
+static void start_otlp_out(struct serve *s)
+{
+    struct buf detail BUF_AUTO;
+    buf_init(&detail, 4096);
+    struct otlp_out_options options = {.log = s->log,
+                                       .calls = gateway_calls(s->gateway),
+                                       .telemetry = &s->telemetry,
+                                       .config = s->config,
+                                       .ca_file = str_from_c(s->ca_file),
+                                       .report = on_log_report};
+    enum err err = otlp_out_start(&options, &detail, &s->otlp_out);
+    if (err != ERR_OK)
+        say("warn", "event=otlp_out step=start error=\"%s\" detail=\"%.*s\"", err_text(err),
+            STR_ARG(buf_str(&detail)));
+}
+
 static enum err open_server(struct serve *s, struct buf *detail)
 {
     const struct config *c = s->config;
@@ -319,6 +338,7 @@ static enum err open_server(struct serve *s, struct buf *detail)
     api_set_view(s->api, s->view);
     open_traces(s);
     api_set_traces(s->api, s->traces);
+    start_otlp_out(s);
     open_alerts(s);
     api_set_alerts(s->api, s->alerts);
     struct http_server_options options = {
@@ -382,6 +402,8 @@ static void reload(struct serve *s)
     s->config = fresh;
     const struct local_options local = local_options(s);
     local_models_configure(s->local, &local);
+    otlp_out_stop(s->otlp_out);
+    start_otlp_out(s);
     say("info", "event=reload result=done");
 }
 
@@ -407,9 +429,18 @@ static bool upgrade(struct serve *s, enum err *ret_err)
     if (!s->away)
         s->away = away_new();
     gateway_set_away(s->gateway, s->away);
+    /* From here on the other process folds and tells, if there is one. */
+    otlp_out_stop(s->otlp_out);
+    s->otlp_out = NULL;
+    if (s->traces)
+        traces_freeze(s->traces);
     enum upgrade_end end = upgrade_start(s->log, gateway_calls(s->gateway), s->away, &s->upgrade);
-    if (end == UPGRADE_REFUSED)
+    if (end == UPGRADE_REFUSED) {
         say("error", "event=upgrade step=refused note=\"this process serves on\"");
+        if (s->traces)
+            traces_thaw(s->traces);
+        start_otlp_out(s);
+    }
     if (end == UPGRADE_LOST) {
         say("error", "event=upgrade step=lost note=\"neither the log nor a successor is there\"");
         *ret_err = ERR_CLOSED;
@@ -522,6 +553,7 @@ static void stop(struct serve *s)
     api_free(s->api);
     alerts_close(s->alerts);
     view_close(s->view);
+    otlp_out_stop(s->otlp_out);
     traces_close(s->traces);
     for (unsigned i = 0; i < s->loop_count; i++)
         gateway_loop_free(s->halves[i]);

@@ -378,6 +378,14 @@ struct config_notify {
     size_t recipient_count;
 };
 
+/* Where the spans of Weir's own calls go. */
+struct config_telemetry {
+    struct str url; /* the collector's; a secret, as it may hold one. Empty: nowhere */
+    const struct config_header *headers;
+    size_t header_count;
+    bool messages; /* with what was asked and answered */
+};
+
 /* "model", …; "" for CONFIG_BY_NONE. */
 struct str config_alert_by_name(enum config_alert_by by);
 
@@ -412,6 +420,7 @@ struct config {
     size_t alert_count;
     const struct config_notify *notify;
     size_t notify_count;
+    struct config_telemetry telemetry;
     struct config_private *private_;
 };
 

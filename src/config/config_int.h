@@ -250,6 +250,10 @@ void prices_read(struct loader *l);
 
 read_fn read_notify;
 void alerts_read(struct loader *l);
+
+/* ---- telemetry.c ---- */
+
+read_fn read_telemetry;
 /* A mapping of header names to values, into an array of the snapshot. */
 void headers_read(struct loader *l, const struct node *n, const struct config_header **ret_headers,
                   size_t *ret_count);

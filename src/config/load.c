@@ -85,7 +85,7 @@ const struct field config_fields[] = {
     {.name = "limits", .read = read_limits}, {.name = "providers", .read = read_providers},
     {.name = "models", .read = keep_models}, {.name = "prices", .read = keep_prices},
     {.name = "keys", .read = keep_keys},     {.name = "notify", .read = read_notify},
-    {.name = "alerts", .read = keep_alerts},
+    {.name = "alerts", .read = keep_alerts}, {.name = "telemetry", .read = read_telemetry},
 };
 const size_t config_field_count = sizeof config_fields / sizeof config_fields[0];
 

@@ -47,15 +47,29 @@ enum err traces_open(const struct traces_options *options, struct buf *detail,
     return ERR_OK;
 }
 
-void traces_close(struct traces *t)
+void traces_freeze(struct traces *t)
 {
-    if (!t)
+    if (t->frozen)
         return;
     os_mutex_lock(&t->lock);
     t->stopping = true;
     os_cond_signal(&t->wanted);
     os_mutex_unlock(&t->lock);
     os_thread_join(&t->thread);
+    t->frozen = true;
+}
+
+void traces_thaw(struct traces *t)
+{
+    t->stopping = false;
+    t->frozen = os_thread_start("traces", traces_fold_run, t, &t->thread) != ERR_OK;
+}
+
+void traces_close(struct traces *t)
+{
+    if (!t)
+        return;
+    traces_freeze(t);
     if (t->reader_open)
         view_store_close(&t->reader);
     os_mutex_release(&t->read_lock);

@@ -21,6 +21,7 @@ struct traces {
     struct os_mutex lock; /* for what follows */
     struct os_cond wanted;
     bool stopping, woken, rebuild;
+    bool frozen;               /* there is no thread; the opener's */
     struct os_mutex read_lock; /* for the reader; after no other lock */
     struct view_store reader;
     bool reader_open;
