@@ -65,10 +65,14 @@ $(OUT)/lib/llama: | $(LLAMA_DIR)
 	$(Q)ln -sfn $(LLAMA_DIR)/lib $@
 
 # The small models of `make run` and of the tests: one for chats, one for embeddings.
-models: models/smollm2.gguf models/minilm.gguf ## Put the small models into models/
+models: models/smollm2.gguf models/smollm2.jinja models/minilm.gguf ## Put the small models into models/
 models/%.gguf: | $$(DEP_%)
 	@mkdir -p $(@D)
 	$(Q)ln $(DEP_$*)/$(@F) $@ 2>/dev/null || cp $(DEP_$*)/$(@F) $@
+
+models/%.jinja: deps/%.jinja
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
 
 run: ## Install, fetch and build what is missing, start Weir (LISTEN=HOST:PORT; CHECK=1: ask once, then stop)
 	@MAKE='$(MAKE)' LISTEN='$(LISTEN)' CHECK='$(CHECK)' tools/run
@@ -165,7 +169,13 @@ $(BENCHES:%=$(OUT)/bench/%): $(OUT)/bench/%: $(OUT)/obj/bench/%.o $(call archive
 $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))): bench/%: $(OUT)/bench/bench_%
 	@$<
 
-clients: all models ## Run the tests in Python and Node against the binary (MODE=asan, T=expression)
+# A program that a test in Python drives.
+$(OUT)/tests/render_template: $(OUT)/obj/tests/clients/render_template.o $(call layers_of,text)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) -o $@ $< $(filter %.a,$^) $(LIBS)
+
+clients: all models $(OUT)/tests/render_template ## Run the tests in Python and Node against the binary (MODE=asan, T=expression)
 	@tools/test-env
 	@PATH='$(CURDIR)/build/node/bin:$(PATH)' WEIR='$(CURDIR)/$(OUT)/weir' build/venv/bin/python -m pytest -q \
 	    $(if $(T),-k '$(T)') tests/clients

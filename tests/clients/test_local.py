@@ -15,6 +15,7 @@ CAPITAL = [{"role": "user", "content": "What is the capital of France?"}]
 def weir(tmp_path_factory):
     models = tmp_path_factory.mktemp("models")
     os.symlink(MODEL.resolve(), models / "smollm2.gguf")
+    os.symlink(MODEL.with_suffix(".jinja").resolve(), models / "smollm2.jinja")
     (models / "damaged.gguf").write_bytes(MODEL.read_bytes()[:5000])
     (models / "text.gguf").write_text("this is no model")
     config = {"local": {"dir": str(models), "parallel": 4, "queue": 2},

@@ -179,7 +179,7 @@ def test_choices_have_seeds_of_their_own_and_share_the_prompt(weir):
     assert len({c.message.content for c in answer.choices}) > 1
     assert [c.message.content for c in chat(weir, n=3, seed=5, temperature=1.5).choices] == [c.message.content for c in answer.choices]
     assert answer.choices[1].message.content == chat(weir, seed=6, temperature=1.5).choices[0].message.content
-    assert answer.usage.prompt_tokens == 16 and answer.usage.completion_tokens <= 18
+    assert answer.usage.prompt_tokens == 37 and answer.usage.completion_tokens <= 18
     assert chat(weir).usage.prompt_tokens_details.cached_tokens > 0
 
 
@@ -208,5 +208,5 @@ def test_tokenize(weir):
     pieces = tokens_of(weir, content="hello w\u00f6rld <|im_end|>", with_pieces=True)
     assert "".join(p["piece"] for p in pieces) == "hello w\u00f6rld <|im_end|>" and len(pieces) > 6
     assert len(tokens_of(weir, content="<|im_end|>", parse_special=True)) == 1
-    assert len(tokens_of(weir, messages=CAPITAL)) == 16
+    assert len(tokens_of(weir, messages=CAPITAL)) == 37
     assert tokens_of(weir, model="local/minilm", content="a cat", add_special=True) == REFERENCE[0]["ids"]

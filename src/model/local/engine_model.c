@@ -71,12 +71,39 @@ static void read_vocabulary(struct engine_model *m)
         .vocab_size = n, .ends = m->ends, .end_count = ends, .candidates = m->candidates};
 }
 
-static void read_template(struct engine_model *m)
+static struct str token_text(struct engine_model *m, llama_token token)
 {
-    static const struct llama_chat_message probe[] = {{"user", "a"}};
-    m->template = llama.llama_model_chat_template(m->model, NULL);
-    m->template_known =
-        m->template && llama.llama_chat_apply_template(m->template, probe, 1, true, NULL, 0) >= 0;
+    return token == LLAMA_TOKEN_NULL ? STR("") : control_text(m, token);
+}
+
+/* NAME.jinja beside NAME.gguf takes the place of the template in the file. */
+static bool read_template_beside(const char *path, struct buf *text)
+{
+    BUF_AUTO struct buf beside;
+    struct str name = str_from_c(path);
+    if (!str_ends(name, STR(".gguf")))
+        return false;
+    buf_init(&beside, OS_PATH_MAX);
+    buf_append_str(&beside, str_take(name, name.len - strlen(".gguf")));
+    buf_append_str(&beside, STR(".jinja"));
+    return os_fs_read_file(os_fs_machine(), buf_cstr(&beside), text) == ERR_OK;
+}
+
+static void read_template(struct engine_model *m, struct str path)
+{
+    BUF_AUTO struct buf problem;
+    BUF_AUTO struct buf beside;
+    buf_init(&problem, 400);
+    buf_init(&beside, JINJA_SOURCE_BYTES_MAX);
+    struct str source = str_from_c(llama.llama_model_chat_template(m->model, NULL));
+    m->chat_problem = STR("the model's file has none");
+    if (read_template_beside(path.ptr, &beside))
+        source = buf_str(&beside);
+    if (!source.ptr)
+        return;
+    if (chat_template_init(&m->chat, source, token_text(m, llama.llama_vocab_bos(m->vocab)),
+                           token_text(m, llama.llama_vocab_eos(m->vocab)), &problem) != ERR_OK)
+        m->chat_problem = arena_str(&m->arena, buf_str(&problem));
 }
 
 /* ---- The context ---- */
@@ -205,7 +232,7 @@ static enum err explain(struct buf *problem, const char *what)
 static enum err load_generator(struct engine_model *m, const struct engine_model_options *o,
                                struct buf *problem)
 {
-    read_template(m);
+    read_template(m, arena_str(&m->arena, o->path));
     choose_context(m, o);
     m->context = llama.llama_init_from_model(m->model, context_params(m));
     if (!m->context) {
@@ -335,6 +362,7 @@ void engine_model_release(struct engine_model *m)
         llama.llama_free(m->context);
     if (m->model)
         llama.llama_model_free(m->model);
+    chat_template_release(&m->chat);
     arena_release(&m->arena);
     mem_free(m->controls);
     mem_free(m->ends);
@@ -356,7 +384,7 @@ void engine_model_facts(const struct engine_model *m, uint64_t load_ms, struct b
     json_member_u64(&w, STR("threads"), m->threads);
     json_member_u64(&w, STR("kv_bytes"), m->kv_bytes);
     json_member_u64(&w, STR("load_ms"), load_ms);
-    json_member_bool(&w, STR("chat"), m->kind == ENGINE_GENERATES && m->template_known);
+    json_member_bool(&w, STR("chat"), m->kind == ENGINE_GENERATES && m->chat.jinja);
     json_member_str(&w, STR("kind"),
                     m->kind == ENGINE_EMBEDS  ? STR("embeddings")
                     : m->kind == ENGINE_RANKS ? STR("rerank")

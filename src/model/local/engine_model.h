@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
-#include "model/local/chat_tools.h"
+#include "model/local/chat_template.h"
 #include "model/local/llama_api.h"
 #include "model/local/sampler.h"
 
@@ -52,12 +52,11 @@ struct engine_model {
     llama_token_data *candidates;
     unsigned parallel; /* sequences there are */
     unsigned threads;
-    uint64_t kv_bytes;     /* taken */
-    const char *template;  /* NULL: the file has none */
-    enum chat_calls calls; /* how it writes them */
-    bool template_known;   /* llama.cpp can apply it */
-    struct arena arena;    /* of the controls' texts */
-    struct str *controls;  /* texts of control tokens; see prompt.h */
+    uint64_t kv_bytes;         /* taken */
+    struct chat_template chat; /* of what generates; jinja NULL: there is none */
+    struct str chat_problem;   /* why there is none */
+    struct arena arena;        /* of the controls' texts, and the problem */
+    struct str *controls;      /* texts of control tokens; see prompt.h */
     size_t control_count;
     bool control_first[256]; /* bytes that one of them begins with */
 };

@@ -242,6 +242,26 @@ static enum err read_reasoning_format(struct engine_parse *p)
     return ERR_OK;
 }
 
+static enum err read_effort(struct engine_parse *p)
+{
+    struct json_value v = json_take(&p->json);
+    if (v.kind == JSON_STRING)
+        p->request->reasoning_effort = v.raw;
+    return ERR_OK;
+}
+
+static enum err read_template_kwargs(struct engine_parse *p)
+{
+    struct json_value v = json_take(&p->json);
+    if (v.kind == JSON_NULL)
+        return ERR_OK;
+    if (v.kind != JSON_OBJECT)
+        return engine_parse_fail(p, "chat_template_kwargs",
+                                 "'chat_template_kwargs' must be an object of variables");
+    p->request->template_kwargs = v.raw;
+    return ERR_OK;
+}
+
 static enum err read_echo(struct engine_parse *p)
 {
     return engine_parse_bool(p, "echo", &p->request->echo);
@@ -305,6 +325,8 @@ static const struct {
     {"tool_choice", TASK(CHAT), engine_parse_tool_choice},
     {"parallel_tool_calls", TASK(CHAT), read_parallel_calls},
     {"reasoning_format", TASK(CHAT), read_reasoning_format},
+    {"reasoning_effort", TASK(CHAT) | TASK(TOKENIZE), read_effort},
+    {"chat_template_kwargs", TASK(CHAT) | TASK(TOKENIZE), read_template_kwargs},
     {"prompt", TASK(COMPLETION), read_prompt},
     {"stop", GENERATES, read_stop},
     {"logit_bias", GENERATES, read_bias},

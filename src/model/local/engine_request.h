@@ -2,8 +2,9 @@
  * names its field.
  *
  *   chat         messages (text, tool calls and their results), tools, tool_choice,
- *                parallel_tool_calls, reasoning_format (none: left in the content), and what all
- *                that generate understand
+ *                parallel_tool_calls, reasoning_format (none: left in the content),
+ *                reasoning_effort and chat_template_kwargs (for the model's template), and what
+ *                all that generate understand
  *   completions  prompt (text, tokens, lists of either), echo, max_tokens 0 with echo
  *   generate     temperature, top_p, seed, max_tokens, max_completion_tokens, stop,
  *                frequency_penalty, presence_penalty, logit_bias, logprobs, top_logprobs, n,
@@ -15,8 +16,8 @@
  *   tokenize     content, or messages; add_special, parse_special, with_pieces
  *
  *   refused      what would change the answer and cannot be done: content that is not text, audio
- *   ignored      everything else (user, metadata, store, reasoning_effort, …), and the model's
- *                name: whoever asks has found this engine
+ *   ignored      everything else (user, metadata, store, …), and the model's name: whoever asks
+ *                has found this engine
  *
  * null is "not given". */
 #ifndef WEIR_MODEL_LOCAL_ENGINE_REQUEST_H
@@ -70,6 +71,7 @@ struct engine_tool {
     struct str name;
     struct str parameters; /* a JSON Schema; NULL: it has none */
     struct str raw;        /* as it was given, JSON */
+    bool strict;           /* its arguments must follow the schema */
 };
 
 enum engine_tool_choice { ENGINE_TOOLS_AUTO, ENGINE_TOOLS_NONE, ENGINE_TOOLS_REQUIRED };
@@ -115,6 +117,8 @@ struct engine_request {
     enum engine_tool_choice tool_choice;
     struct str tool_chosen;      /* of those that are required; NULL: any */
     bool one_call;               /* parallel_tool_calls is false */
+    struct str template_kwargs;  /* JSON object of variables for the chat template; NULL: none */
+    struct str reasoning_effort; /* JSON; NULL: not given */
     bool keeps_reasoning;        /* <think>…</think> stays in the content */
     struct engine_input *inputs; /* prompts, inputs or documents */
     size_t input_count;

@@ -20,7 +20,7 @@ static bool is_name(struct str name)
 
 static enum err add_tool(struct engine_parse *p, struct buf *list)
 {
-    struct json_value type, name, parameters = {0};
+    struct json_value type, name, strict, parameters = {0};
     size_t index = list->len / sizeof(struct engine_tool);
     struct json_value v = json_take(&p->json);
     char at[40];
@@ -41,6 +41,8 @@ static enum err add_tool(struct engine_parse *p, struct buf *list)
     struct engine_tool tool = {.name = json_text(&name, &p->request->arena), .raw = v.raw};
     if (parameters.kind == JSON_OBJECT)
         tool.parameters = parameters.raw;
+    if (json_find(v.raw, "function.strict", &strict))
+        tool.strict = strict.kind == JSON_TRUE;
     buf_append(list, &tool, sizeof tool);
     return ERR_OK;
 }

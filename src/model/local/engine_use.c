@@ -204,7 +204,7 @@ static enum err require_calls(const struct engine_model *m, struct engine_reques
     BUF_AUTO struct buf why;
     buf_init(&grammar, SCHEMA_GRAMMAR_BYTES_MAX);
     buf_init(&why, 400);
-    if (chat_tools_grammar(r, m->calls, &grammar, &why) != ERR_OK) {
+    if (chat_tools_grammar(r, m->chat.calls, &grammar, &why) != ERR_OK) {
         openai_problem_set(problem, "invalid_request_error", "tools", NULL, "%.*s",
                            STR_ARG(buf_str(&why)));
         return ERR_INVALID;

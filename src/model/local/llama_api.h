@@ -23,7 +23,6 @@
     X(llama_backend_init)                                                                          \
     X(llama_batch_free)                                                                            \
     X(llama_batch_init)                                                                            \
-    X(llama_chat_apply_template)                                                                   \
     X(llama_context_default_params)                                                                \
     X(llama_decode)                                                                                \
     X(llama_encode)                                                                                \

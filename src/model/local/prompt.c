@@ -1,15 +1,9 @@
 #include "model/local/prompt.h"
 
 #include "base/mem.h"
-#include "model/local/chat_tools.h"
+#include "os/clock.h"
 
-/* Stands for message number …'s text in a template's output: no text has that, for none is in it.
- */
-#define MARK      '\x01'
-#define MARK_FORM "\x01%08x\x01"
 enum {
-    MARK_BYTES = 10,
-    MARK_ROOM = 16,
     TOKENS_BYTES_MAX = FRAME_REQUEST_BYTES_MAX * 5, /* four bytes for one, and what is added */
 };
 
@@ -17,68 +11,12 @@ struct work {
     const struct engine_model *m;
     const struct engine_request *r;
     struct openai_problem *problem;
-    struct arena arena;
-    struct engine_message *messages; /* as the template gets them */
-    size_t message_count;
-    struct buf text;   /* the template's output */
     struct buf tokens; /* of llama_token */
 };
 
 #define refuse(w, param, code, ...)                                                                \
     (openai_problem_set((w)->problem, "invalid_request_error", (param), (code), __VA_ARGS__),      \
      ERR_INVALID)
-
-static bool holds_control(const struct engine_model *m, struct str text)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        if (!m->control_first[(unsigned char)text.ptr[i]])
-            continue;
-        struct str rest = str_skip(text, i);
-        for (size_t c = 0; c < m->control_count; c++)
-            if (str_starts(rest, m->controls[c]))
-                return true;
-    }
-    return false;
-}
-
-static bool any_holds_control(const struct work *w)
-{
-    for (size_t i = 0; i < w->message_count; i++)
-        if (holds_control(w->m, w->messages[i].content))
-            return true;
-    return false;
-}
-
-/* With marks the messages' texts are left out, and a mark stands for each. */
-static enum err apply_template(struct work *w, bool marks)
-{
-    size_t n = w->message_count, bytes = 0;
-    struct llama_chat_message *chat = mem_array(n, sizeof *chat);
-    char(*names)[MARK_ROOM] = mem_array(n, sizeof *names);
-    for (size_t i = 0; i < n; i++) {
-        const struct engine_message *from = &w->messages[i];
-        snprintf(names[i], MARK_ROOM, MARK_FORM, (unsigned)i);
-        chat[i] = (struct llama_chat_message){from->role.ptr, marks ? names[i] : from->content.ptr};
-        bytes += from->content.len + 64;
-    }
-    int32_t need = (int32_t)bytes;
-    for (int pass = 0; pass < 2 && need > 0; pass++) {
-        buf_reset(&w->text);
-        if (!buf_reserve(&w->text, (size_t)need + 1))
-            break;
-        int32_t room = need + 1;
-        need = llama.llama_chat_apply_template(w->m->template, chat, n, true, w->text.ptr, room);
-        if (need < room) {
-            w->text.len = need > 0 ? (size_t)need : 0;
-            break;
-        }
-    }
-    mem_free(names);
-    mem_free(chat);
-    if (need > 0 && w->text.len > 0)
-        return ERR_OK;
-    return refuse(w, "messages", NULL, "the model's chat template does not take these messages");
-}
 
 static enum err add_tokens(struct work *w, struct str text, bool first, bool control)
 {
@@ -95,48 +33,81 @@ static enum err add_tokens(struct work *w, struct str text, bool first, bool con
     return ERR_OK;
 }
 
-static enum err add_marked(struct work *w)
+/* ---- Chats ---- */
+
+/* The control token that the text begins with; empty: none. */
+static struct str control_at(const struct engine_model *m, struct str text)
 {
-    struct str rest = buf_str(&w->text);
-    bool first = true;
-    while (rest.len) {
-        ptrdiff_t mark = str_index(rest, MARK);
-        struct str before = mark < 0 ? rest : str_take(rest, (size_t)mark);
-        if (before.len || first)
-            TRY(add_tokens(w, before, first, true));
-        first = false;
-        rest = str_skip(rest, before.len);
-        if (mark < 0)
-            break;
-        unsigned long i = strtoul(rest.ptr + 1, NULL, 16);
-        if (rest.len < MARK_BYTES || i >= w->message_count)
-            return refuse(w, "messages", NULL, "the messages hold control tokens of this model");
-        TRY(add_tokens(w, w->messages[i].content, false, false));
-        rest = str_skip(rest, MARK_BYTES);
-    }
-    return ERR_OK;
+    if (!m->control_first[(unsigned char)text.ptr[0]])
+        return STR_NONE;
+    for (size_t c = 0; c < m->control_count; c++)
+        if (str_starts(text, m->controls[c]))
+            return m->controls[c];
+    return STR_NONE;
 }
 
-static enum err tokenize(struct work *w)
+/* Would a control token come out of what somebody wrote, be it in part? */
+static bool spells_control(const struct engine_model *m, const struct jinja_output *chat)
 {
-    bool marks = any_holds_control(w);
-    TRY(apply_template(w, marks));
-    if (marks)
-        return add_marked(w);
-    return add_tokens(w, buf_str(&w->text), true, true);
+    struct str text = buf_str(&chat->text);
+    const struct jinja_span *span = (const struct jinja_span *)(const void *)chat->foreign.ptr;
+    const struct jinja_span *end = span + chat->foreign.len / sizeof *span;
+    for (size_t i = 0; i < text.len && span < end; i++) {
+        size_t control = control_at(m, str_skip(text, i)).len;
+        while (span < end && span->at + span->len <= i)
+            span++;
+        if (control && span < end && span->at < i + control)
+            return true;
+    }
+    return false;
+}
+
+/* The template's text with control tokens, what came from the request without. */
+static enum err add_parts(struct work *w, const struct jinja_output *chat, struct str text)
+{
+    const struct jinja_span *spans = (const struct jinja_span *)(const void *)chat->foreign.ptr;
+    size_t count = chat->foreign.len / sizeof *spans, skipped = chat->text.len - text.len, at = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t from = spans[i].at - skipped;
+        if (from > at || i == 0)
+            TRY(add_tokens(w, str_of(text.ptr + at, from - at), i == 0, true));
+        TRY(add_tokens(w, str_of(text.ptr + from, spans[i].len), false, false));
+        at = from + spans[i].len;
+    }
+    return add_tokens(w, str_skip(text, at), count == 0, true);
+}
+
+/* The vocabulary adds the first token itself; many templates write it as well. */
+static struct str without_begin(const struct engine_model *m, const struct jinja_output *chat)
+{
+    struct str text = buf_str(&chat->text), begin = m->chat.begin;
+    const struct jinja_span *first = (const struct jinja_span *)(const void *)chat->foreign.ptr;
+    bool own = chat->foreign.len == 0 || first->at >= begin.len;
+    bool twice = own && begin.len && llama.llama_vocab_get_add_bos(m->vocab);
+    return twice && str_starts(text, begin) ? str_skip(text, begin.len) : text;
+}
+
+static enum err render(struct work *w, struct jinja_output *chat)
+{
+    BUF_AUTO struct buf why;
+    buf_init(&why, 400);
+    if (chat_template_render(&w->m->chat, w->r, os_wall_us() / 1000000, chat, &why) == ERR_OK)
+        return ERR_OK;
+    return refuse(w, "messages", NULL,
+                  "the model's chat template does not take these messages: %.*s",
+                  STR_ARG(buf_str(&why)));
 }
 
 static enum err check_before(struct work *w)
 {
     size_t bytes = 0, most = (size_t)w->m->sampling.context_tokens * PROMPT_BYTES_PER_TOKEN;
-    if (!w->m->template)
+    if (!w->m->chat.jinja)
         return refuse(w, "model", "model_not_supported",
-                      "the model's file has no chat template, so it cannot be asked with messages");
-    if (!w->m->template_known)
-        return refuse(w, "model", "model_not_supported",
-                      "the model's chat template is none of those that llama.cpp knows");
-    for (size_t i = 0; i < w->message_count; i++)
-        bytes += w->messages[i].content.len;
+                      "the model cannot be asked with messages, for its chat template cannot be "
+                      "used: %.*s",
+                      STR_ARG(w->m->chat_problem));
+    for (size_t i = 0; i < w->r->message_count; i++)
+        bytes += w->r->messages[i].content.len;
     if (bytes > most)
         return refuse(
             w, "messages", "context_length_exceeded",
@@ -156,15 +127,11 @@ static void take_tokens(struct work *w, struct prompt *to)
     buf_reset(&w->tokens);
 }
 
-static enum err tokenize_chat(struct work *w, struct prompt *to)
+static enum err tokenize_rendered(struct work *w, const struct jinja_output *chat,
+                                  struct prompt *to)
 {
-    chat_tools_flatten(w->r, &w->arena, &w->messages, &w->message_count);
-    /* Templates add at most some hundred bytes to a message. */
-    size_t most = (size_t)w->m->sampling.context_tokens * PROMPT_BYTES_PER_TOKEN +
-                  w->message_count * 1024 + 4096;
-    buf_init(&w->text, most);
-    TRY(check_before(w));
-    TRY(tokenize(w));
+    struct str text = without_begin(w->m, chat);
+    TRY(spells_control(w->m, chat) ? add_parts(w, chat, text) : add_tokens(w, text, true, true));
     size_t count = w->tokens.len / sizeof(llama_token);
     if (w->r->task != FRAME_TASK_TOKENIZE && count >= (size_t)w->m->sampling.context_tokens)
         return refuse(
@@ -172,12 +139,28 @@ static enum err tokenize_chat(struct work *w, struct prompt *to)
             "the messages have %zu tokens; the model's context holds %d, one of them for the "
             "answer. Shorten the messages",
             count, w->m->sampling.context_tokens);
+    if (count == 0)
+        return refuse(w, "messages", NULL, "the model's chat template makes nothing of them");
     take_tokens(w, to);
-    struct str end = str_trim(buf_str(&w->text));
-    while (end.len && end.ptr[end.len - 1] == '\n')
-        end.len--;
-    to->reasons = str_ends(end, STR("<think>"));
+    while (str_ends(text, STR("\n")) || str_ends(text, STR(" ")))
+        text.len--;
+    to->reasons = str_ends(text, STR("<think>"));
     return ERR_OK;
+}
+
+static enum err tokenize_chat(struct work *w, struct prompt *to)
+{
+    struct jinja_output chat;
+    TRY(check_before(w));
+    /* Templates add at most some hundred bytes to a message; tools may be long. */
+    size_t most = (size_t)w->m->sampling.context_tokens * PROMPT_BYTES_PER_TOKEN +
+                  w->r->message_count * 1024 + (1 << 20);
+    jinja_output_init(&chat, most);
+    enum err e = render(w, &chat);
+    if (e == ERR_OK)
+        e = tokenize_rendered(w, &chat, to);
+    jinja_output_release(&chat);
+    return e;
 }
 
 /* ---- Inputs: prompts, texts, documents ---- */
@@ -271,14 +254,11 @@ enum err prompts_tokenize(const struct engine_model *m, const struct engine_requ
     size_t count = r->input_count ? r->input_count : 1;
     struct prompt *prompts = mem_array(count, sizeof *prompts);
     enum err e = ERR_OK;
-    arena_init(&w.arena);
     buf_init(&w.tokens, TOKENS_BYTES_MAX);
     if (r->input_count == 0)
         e = tokenize_chat(&w, prompts);
     for (size_t i = 0; e == ERR_OK && i < r->input_count; i++)
         e = tokenize_input(&w, i, &prompts[i]);
-    arena_release(&w.arena);
-    buf_release(&w.text);
     buf_release(&w.tokens);
     if (e == ERR_OK) {
         *ret_prompts = prompts;

@@ -1,9 +1,9 @@
 /* A chat request as tokens: the model's own template, then its vocabulary.
  *
  * What people write never becomes a control token. The template's tokens (<|im_start|>, [INST], …)
- * are control tokens; when a message's text spells one, the prompt is tokenised in parts, the
- * template's with control tokens and the messages' without. Otherwise it is tokenised in one piece,
- * as llama.cpp's server does it. */
+ * are control tokens; when text from the request spells one, be it in part, the prompt is tokenised
+ * in parts, the template's with control tokens and the request's without. Otherwise it is tokenised
+ * in one piece, as llama.cpp's server does it. */
 #ifndef WEIR_MODEL_LOCAL_PROMPT_H
 #define WEIR_MODEL_LOCAL_PROMPT_H
 

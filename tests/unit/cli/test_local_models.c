@@ -56,6 +56,9 @@ static void add_model(const struct world *w, const char *name)
     assert_non_null(realpath("models/smollm2.gguf", from));
     snprintf(to, sizeof to, "%s/%s.gguf", w->dir, name);
     assert_int_equal(symlink(from, to), 0);
+    assert_non_null(realpath("models/smollm2.jinja", from));
+    snprintf(to, sizeof to, "%s/%s.jinja", w->dir, name);
+    assert_int_equal(symlink(from, to), 0);
 }
 
 static void add_bytes(const struct world *w, const char *name, struct str bytes)
