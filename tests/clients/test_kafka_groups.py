@@ -129,7 +129,7 @@ def test_lag_is_in_the_metrics(weir):
     consumer.commit(offsets=[TopicPartition(topic, 0, 13)], asynchronous=False)
     consumer.close()
     text = httpx.get(weir.url + "/metrics").text
-    assert f'weir_kafka_consumer_lag{{group="behind them",topic="{topic}",partition="0"}} 7\n' in text
+    assert f'weir_kafka_consumer_lag{{group="behind \\"them\\"",topic="{topic}",partition="0"}} 7\n' in text
     assert "weir_kafka_connections " in text
 
 
