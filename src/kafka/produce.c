@@ -59,6 +59,7 @@ static void on_appended(struct kafka_append *a)
     struct produce_part *p = (struct produce_part *)a;
     if (a->append.error == ERR_OK) {
         p->to->base_offset = a->append.offset;
+        p->to->log_append_time_ms = a->append.append_ms;
         p->to->log_start_offset = log_part_start(p->part);
     } else {
         set_error(p, a->append.error);

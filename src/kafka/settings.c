@@ -123,6 +123,70 @@ static enum err set_flush_messages(struct log_topic_config *c, struct str text)
     return ERR_OK;
 }
 
+static void get_min_lag(const struct log_topic_config *c, struct buf *text)
+{
+    put_i64(text, c->compact_lag_ms);
+}
+
+static enum err set_min_lag(struct log_topic_config *c, struct str text)
+{
+    return take_i64(text, 0, &c->compact_lag_ms);
+}
+
+/* In the log's configuration 0 is the default. */
+static void get_delete_retention(const struct log_topic_config *c, struct buf *text)
+{
+    put_i64(text, c->tombstones_ms == 0 ? 86400000 : c->tombstones_ms < 0 ? 0 : c->tombstones_ms);
+}
+
+static enum err set_delete_retention(struct log_topic_config *c, struct str text)
+{
+    int64_t value = 0;
+    TRY(take_i64(text, 0, &value));
+    c->tombstones_ms = value == 0 ? -1 : value;
+    return ERR_OK;
+}
+
+/* In percent, so 0.123 becomes 0.12. */
+static void get_dirty_ratio(const struct log_topic_config *c, struct buf *text)
+{
+    int percent = c->dirty_percent == 0 ? 50 : c->dirty_percent < 0 ? 0 : c->dirty_percent;
+    if (percent % 10 == 0)
+        buf_printf(text, "%d.%d", percent / 100, percent / 10 % 10);
+    else
+        buf_printf(text, "%d.%02d", percent / 100, percent % 100);
+}
+
+static enum err set_dirty_ratio(struct log_topic_config *c, struct str text)
+{
+    struct str whole = str_split(&text, '.');
+    int64_t value = 0;
+    uint64_t percent = 0;
+    TRY(take_i64(whole.len > 0 ? whole : STR("0"), 0, &value));
+    struct str digits = text.ptr ? str_take(text, 2) : STR("");
+    if (value > 1 || (digits.len > 0 && str_to_u64(digits, &percent) != ERR_OK))
+        return ERR_INVALID;
+    percent = (digits.len == 1 ? 10 * percent : percent) + (uint64_t)value * 100;
+    if (percent > 100)
+        return ERR_INVALID;
+    c->dirty_percent = percent == 0 ? -1 : (int)percent;
+    return ERR_OK;
+}
+
+static void get_timestamp_type(const struct log_topic_config *c, struct buf *text)
+{
+    buf_append_str(text, c->append_time ? STR("LogAppendTime") : STR("CreateTime"));
+}
+
+static enum err set_timestamp_type(struct log_topic_config *c, struct str text)
+{
+    bool append = str_eq(text, STR("LogAppendTime"));
+    if (!append && !str_eq(text, STR("CreateTime")))
+        return ERR_INVALID;
+    c->append_time = append;
+    return ERR_OK;
+}
+
 /* ---- The table: all of Kafka 4.4, its defaults but for segment.bytes ---- */
 
 #define NEVER            STR_INIT("9223372036854775807")
@@ -140,7 +204,7 @@ static const struct kafka_setting settings[] = {
     {STR_INIT("compression.zstd.level"), KAFKA_SETTING_INT, STR_INIT("3"),
      STR_INIT("compression.zstd.level"), NULL, NULL},
     {STR_INIT("delete.retention.ms"), KAFKA_SETTING_LONG, STR_INIT("86400000"),
-     STR_INIT("log.cleaner.delete.retention.ms"), NULL, NULL},
+     STR_INIT("log.cleaner.delete.retention.ms"), KEPT(get_delete_retention, set_delete_retention)},
     {STR_INIT("file.delete.delay.ms"), KAFKA_SETTING_LONG, STR_INIT("60000"),
      STR_INIT("log.segment.delete.delay.ms"), NULL, NULL},
     {STR_INIT("flush.messages"), KAFKA_SETTING_LONG, NEVER, STR_INIT("log.flush.interval.messages"),
@@ -166,11 +230,11 @@ static const struct kafka_setting settings[] = {
     {STR_INIT("message.timestamp.before.max.ms"), KAFKA_SETTING_LONG, NEVER,
      STR_INIT("log.message.timestamp.before.max.ms"), NULL, NULL},
     {STR_INIT("message.timestamp.type"), KAFKA_SETTING_STRING, STR_INIT("CreateTime"),
-     STR_INIT("log.message.timestamp.type"), NULL, NULL},
+     STR_INIT("log.message.timestamp.type"), KEPT(get_timestamp_type, set_timestamp_type)},
     {STR_INIT("min.cleanable.dirty.ratio"), KAFKA_SETTING_DOUBLE, STR_INIT("0.5"),
-     STR_INIT("log.cleaner.min.cleanable.ratio"), NULL, NULL},
+     STR_INIT("log.cleaner.min.cleanable.ratio"), KEPT(get_dirty_ratio, set_dirty_ratio)},
     {STR_INIT("min.compaction.lag.ms"), KAFKA_SETTING_LONG, STR_INIT("0"),
-     STR_INIT("log.cleaner.min.compaction.lag.ms"), NULL, NULL},
+     STR_INIT("log.cleaner.min.compaction.lag.ms"), KEPT(get_min_lag, set_min_lag)},
     {STR_INIT("min.insync.replicas"), KAFKA_SETTING_INT, STR_INIT("1"),
      STR_INIT("min.insync.replicas"), NULL, NULL},
     {STR_INIT("preallocate"), KAFKA_SETTING_BOOLEAN, STR_INIT("false"), STR_INIT("log.preallocate"),

@@ -48,6 +48,18 @@ enum err log_segment_aborted(struct log_segment *s, struct buf *out)
     return os_fs_read_file(s->part->log->fs, path, out);
 }
 
+bool log_aborted_has(struct str entries, int64_t producer_id, int64_t offset)
+{
+    for (size_t at = 0; at + LOG_ABORTED_BYTES <= entries.len; at += LOG_ABORTED_BYTES) {
+        const char *entry = entries.ptr + at;
+        if ((int64_t)be64_get(entry + AT_PRODUCER) == producer_id &&
+            (int64_t)be64_get(entry + AT_FIRST) <= offset &&
+            (int64_t)be64_get(entry + AT_LAST) > offset)
+            return true;
+    }
+    return false;
+}
+
 void log_aborted_adopt(struct log_segment *to, struct str entries, int64_t next_base)
 {
     for (size_t at = 0; at + LOG_ABORTED_BYTES <= entries.len; at += LOG_ABORTED_BYTES) {

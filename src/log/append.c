@@ -83,6 +83,7 @@ static void attach(struct log_part *part, struct log_staged *b, struct log_appen
 {
     append->error = ERR_OK;
     append->offset = -1;
+    append->append_ms = -1;
     append->next = NULL;
     append->sync_ =
         append->ack == LOG_ACK_SYNC ||
@@ -152,6 +153,24 @@ enum err log_append(struct log_part *part, const struct log_record *record,
 
 /* A producer's batch -------------------------------------------------------------------------- */
 
+/* In a topic that is compacted every record needs a key. */
+static enum err check_keys(const struct batch_header *h, struct str batch)
+{
+    struct buf unpacked BUF_AUTO;
+    struct record_view r;
+    buf_init(&unpacked, LOG_UNPACKED_MAX_BYTES);
+    struct compress *compress = compress_new();
+    enum err e = batch_unpack(compress, h, batch, LOG_UNPACKED_MAX_BYTES, &unpacked);
+    struct str rest = buf_str(&unpacked);
+    for (int32_t i = 0; i < h->count && e == ERR_OK; i++) {
+        e = record_read(&rest, &r);
+        if (e == ERR_OK && !r.key.ptr)
+            e = ERR_INVALID;
+    }
+    compress_free(compress);
+    return e;
+}
+
 static enum err check_batch(const struct log_part *part, struct str batch,
                             struct batch_header *ret_header)
 {
@@ -169,6 +188,8 @@ static enum err check_batch(const struct log_part *part, struct str batch,
         return ERR_UNSUPPORTED;
     if (batch_codec(&h) == COMPRESS_NONE)
         TRY(batch_records_check(&h, str_skip(batch, BATCH_HEADER_BYTES)));
+    if (atomic_load_explicit(&part->topic->keys_needed, memory_order_relaxed))
+        TRY(check_keys(&h, batch));
     *ret_header = h;
     return ERR_OK;
 }

@@ -246,9 +246,17 @@ static int stamp(struct log_part *part, struct group *g, struct log_scratch *scr
     size_t at = 0;
     int64_t offset = part->next_offset;
     int32_t epoch = atomic_load(&part->leader_epoch);
+    bool append_time = atomic_load_explicit(&part->topic->append_time, memory_order_relaxed);
+    int64_t now_ms = append_time ? os_wall_us() / 1000 : 0;
     for (struct log_staged *b = g->first; b; b = b->next, at++) {
         b->header.base_offset = offset;
         b->header.leader_epoch = epoch;
+        if (append_time) {
+            b->header.max_timestamp_ms = now_ms;
+            b->header.attributes |= BATCH_APPEND_TIME;
+            if (b->whole)
+                batch_stamp_time(b->records.ptr, b->records.len, now_ms);
+        }
         if (b->whole) {
             batch_stamp(b->records.ptr, offset, epoch);
         } else {
@@ -324,6 +332,8 @@ static bool finish_group(struct log_part *part, const struct group *g, struct lo
         for (struct log_append *a = b->first, *next; a; a = next) {
             next = a->next;
             a->offset = offset++;
+            if (b->header.attributes & BATCH_APPEND_TIME)
+                a->append_ms = b->header.max_timestamp_ms;
             waits = waits || a->sync_;
             acknowledged += !a->sync_;
             if (a->sync_)

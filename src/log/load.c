@@ -120,6 +120,8 @@ static enum err list(struct log_part *part, struct listing *ret_listing)
 {
     struct listing listing = {.part = part};
     buf_init(&listing.temporary, 1 << 20);
+    if (!part->log->options.read_only)
+        TRY(log_swaps_finish(part));
     enum err error = os_fs_list(part->log->fs, part->dir, note, &listing);
     if (error == ERR_NOT_FOUND)
         error = ERR_OK;
@@ -335,15 +337,18 @@ static enum err read_segment(struct log_segment *s, int64_t next_base, bool last
     return error;
 }
 
-/* Index files for what was read, unless it is the last. When they cannot be written, a sync will
- * try again. */
+static void count_unsealed(struct log_segment *s)
+{
+    os_mutex_lock(&s->part->view_lock);
+    s->part->unsealed++;
+    os_mutex_unlock(&s->part->view_lock);
+}
+
+/* Index files for what was read, once it is known what was aborted in it. When they cannot be
+ * written, a sync will try again. */
 static void seal_read(struct log_segment *s)
 {
-    struct log_part *part = s->part;
-    os_mutex_lock(&part->view_lock);
-    part->unsealed++;
-    os_mutex_unlock(&part->view_lock);
-    if (part->log->options.read_only || s->holes.count > 0)
+    if (s->part->log->options.read_only || s->holes.count > 0)
         return;
     if (log_segment_write_index(s) == ERR_OK)
         (void)log_segment_seal(s);
@@ -362,6 +367,7 @@ enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base
         return error;
     }
     log_aborted_adopt(s, aborted, next_base);
+    count_unsealed(s);
     seal_read(s);
     *ret_segment = s;
     return ERR_OK;
@@ -419,7 +425,7 @@ static enum err load_read(struct loading *l, struct log_segment *s, int64_t next
             log_hole_report(l->part, s->base_offset, &s->holes.items[i]);
     }
     if (!last && !l->repaired)
-        seal_read(s);
+        count_unsealed(s); /* and sealed when all are read */
     return ERR_OK;
 }
 
@@ -524,13 +530,18 @@ static void adjust_usage(struct log_part *part, uint64_t before)
 
 static void load_producers(struct log_part *part)
 {
-    if (!part->has_producers)
-        return;
-    log_producers_load(part, true);
-    log_producers_tidy(part);
-    for (size_t i = 0; i < part->segment_count; i++)
-        if (!part->segments[i]->sealed)
-            part->segments[i]->cost += log_aborted_cost(part->segments[i], 0);
+    if (part->has_producers) {
+        log_producers_load(part, true);
+        log_producers_tidy(part);
+    }
+    for (size_t i = 0; i < part->segment_count; i++) {
+        struct log_segment *s = part->segments[i];
+        if (s->sealed)
+            continue;
+        s->cost += log_aborted_cost(s, 0);
+        if (i + 1 < part->segment_count)
+            seal_read(s);
+    }
 }
 
 enum err log_part_load(struct log_part *part, const struct log_mark *mark)

@@ -114,8 +114,8 @@ enum log_durability {
     LOG_SYNC,  /* acknowledged, and visible to readers, when on disk */
 };
 
-/* What becomes of old records. Kept here for those who ask; segments of a topic that is only
- * compacted are not removed by age or size. */
+/* What becomes of old records: removed by age and size; of each key all but the newest removed; or
+ * both. */
 enum log_cleanup { LOG_DELETE, LOG_COMPACT, LOG_COMPACT_DELETE };
 
 struct log_topic_config {
@@ -127,6 +127,10 @@ struct log_topic_config {
     uint64_t segment_bytes;          /* 0: the log's */
     int64_t segment_ms;              /* a segment that old takes no more; 0: 7 days, as Kafka */
     enum log_cleanup cleanup;
+    int64_t compact_lag_ms;   /* younger records are not compacted */
+    int64_t tombstones_ms;    /* they stay so long once they are clean; 0: a day; -1: no time */
+    int dirty_percent;        /* compact when so much is not clean; 0: 50; -1: always */
+    bool append_time;         /* records get the time of their appending */
     uint32_t batch_max_bytes; /* of producers' batches; 0: LOG_BATCH_MAX_BYTES */
     bool keep;                /* never removed to make room under the quota */
 };
@@ -250,7 +254,8 @@ struct log_append {
 
     /* Set by the log. */
     enum err error;
-    int64_t offset; /* of the record, or of a batch's first; -1 unless ERR_OK */
+    int64_t offset;    /* of the record, or of a batch's first; -1 unless ERR_OK */
+    int64_t append_ms; /* the time that a topic with append_time has given it; else -1 */
     struct log_append *next;
 
     bool sync_; /* the log's own */

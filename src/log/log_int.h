@@ -13,6 +13,7 @@
  *     read.c, cursor.c, time.c, verify.c, refresh.c                    readers
  *     quota.c     bytes of the folder                                  committer, maintenance
  *     retain.c    removal by age and size                              maintenance
+ *     compact.c, compact_map.c, compact_swap.c  the newest record of each key   maintenance
  *     trim.c      removal on request                                   any thread that may wait
  *     topic.c     configurations; log.c open, close, threads; fatal.c the end
  *
@@ -156,6 +157,7 @@ struct log_segment {
     uint64_t visible;
     bool dirty;  /* has bytes that no sync has begun for; then the file is held */
     bool sealed; /* its indexes are in its files */
+    bool busy;   /* being replaced: nobody else removes it */
     atomic_bool
         removed; /* readers find it no more; the quota is returned with the last reference */
     struct log_index *index;  /* until sealed */
@@ -330,6 +332,10 @@ struct log_part {
     struct log_producers *producers; /* NULL: not read yet */
     bool has_producers;              /* some have written here */
 
+    /* Maintenance's. */
+    int64_t compacted;          /* compact.c: up to here each key is there once; -1: not read yet */
+    int64_t compact_horizon_ms; /* when tombstones may go */
+
     /* Under view_lock. */
     struct log_segment **segments; /* by base offset; the last is active */
     size_t segment_count;
@@ -374,6 +380,8 @@ struct log_topic {
     _Atomic uint64_t segment_bytes; /* resolved */
     _Atomic int64_t segment_ms;
     atomic_bool keep;
+    atomic_bool append_time;
+    atomic_bool keys_needed; /* it is compacted */
     atomic_uint batch_max_bytes;
     atomic_bool deleted;
     _Atomic(struct log_part **) parts; /* grows by replacement; old arrays live until the close */
@@ -622,6 +630,8 @@ void log_aborted_add(struct buf *entries, int64_t producer_id, const struct log_
 uint64_t log_aborted_cost(const struct log_segment *s, size_t more);
 /* Append a segment's entries to *out. */
 MUST_CHECK enum err log_segment_aborted(struct log_segment *s, struct buf *out);
+/* Is a batch at offset part of one of these? */
+bool log_aborted_has(struct str entries, int64_t producer_id, int64_t offset);
 /* Those of another file that belong to this segment, which nobody else has yet. */
 void log_aborted_adopt(struct log_segment *to, struct str entries, int64_t next_base);
 /* Write the file, if there are any in memory. */
@@ -693,8 +703,35 @@ void log_maintainer_run(void *log);
 /* Remove what is too old, too much, or deleted. */
 void log_part_expire(struct log_part *part);
 
+/* Compact, if there is enough to be gained. */
+void log_part_compact(struct log_part *part, const struct log_topic_config *config, int64_t now_ms);
+
+/* compact_map.c ------------------------------------------------------------------------------- */
+
+struct log_key_map;
+
+struct log_key_map *log_key_map_new(void);
+void log_key_map_free(struct log_key_map *m);
+/* False: it is full, and the key is not in it. */
+bool log_key_map_put(struct log_key_map *m, struct str key, int64_t offset);
+/* -1: not in it. */
+int64_t log_key_map_newest(const struct log_key_map *m, struct str key);
+
+/* compact_swap.c ------------------------------------------------------------------------------ */
+
+/* Let the file at path, which is synced, take the place of segments that stand beside one another.
+ * The caller has references. ERR_BUSY: they are not there any more. The file is gone afterwards. */
+MUST_CHECK enum err log_segments_replace(struct log_part *part, struct log_segment **old,
+                                         size_t count, const char *path);
+/* At open, before the folder is listed. */
+MUST_CHECK enum err log_swaps_finish(struct log_part *part);
+
 /* trim.c: log-start-offset ----------------------------------------------------------------------
  */
+
+/* A number in a file of its own in the partition's folder. False: there is none. */
+bool log_number_read(struct log_part *part, const char *name, int64_t *ret_number);
+MUST_CHECK enum err log_number_write(struct log_part *part, const char *name, int64_t number);
 
 MUST_CHECK enum err log_floor_read(struct log_part *part);
 

@@ -20,6 +20,7 @@ struct log_part *log_part_new(struct log_topic *topic, uint32_t number)
     part->dir = mem_alloc(size);
     (void)snprintf(part->dir, size, "%s/%s-%u", log->topics_dir, topic->name, number);
     part->first_open = INT64_MAX;
+    part->compacted = -1;
     os_mutex_init(&part->stage_lock);
     os_mutex_init(&part->commit_lock);
     os_mutex_init(&part->view_lock);
@@ -343,7 +344,7 @@ struct log_segment *log_part_take_first(struct log_part *part, const struct log_
 {
     struct log_segment *first = NULL;
     os_mutex_lock(&part->view_lock);
-    if (part->segment_count > 1 && part->segments[0] == expected) {
+    if (part->segment_count > 1 && part->segments[0] == expected && !expected->busy) {
         first = part->segments[0];
         log_part_take_out(part, 0);
         atomic_store(&first->removed, true);

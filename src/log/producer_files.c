@@ -351,8 +351,9 @@ static bool read_newest(struct loading *l, int64_t limit, struct log_segment **s
 static enum err load(struct loading *l, struct log_segment **segments, size_t count)
 {
     size_t unsealed = first_unsealed(segments, count);
+    /* One at the end of a segment that is not sealed says nothing of what was aborted in it. */
     int64_t limit =
-        unsealed + 1 < count ? segments[unsealed + 1]->base_offset : l->part->next_offset;
+        unsealed + 1 < count ? segments[unsealed + 1]->base_offset - 1 : l->part->next_offset;
     size_t first = 0;
     if (!l->rebuild)
         limit = l->part->next_offset;

@@ -59,7 +59,7 @@ static bool may_go(const struct log_part *part, size_t at, uint64_t now_us)
     const struct log_segment *s = part->segments[at];
     bool last = at + 1 == part->segment_count;
     bool settled = last ? s->size > 0 && part->synced_offset >= s->next_offset : s->sealed;
-    return settled && is_old(part->log, s, now_us);
+    return settled && !s->busy && is_old(part->log, s, now_us);
 }
 
 enum { BUSY_PARTS_MAX = 8 };

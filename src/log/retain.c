@@ -99,6 +99,8 @@ static void maintain_part(struct log_part *part, const struct log_topic_config *
     roll_by_age(part, config, now_ms);
     while (expire_one(part, config, now_ms))
         ;
+    if (config->cleanup != LOG_DELETE)
+        log_part_compact(part, config, now_ms);
     os_mutex_lock(&part->view_lock);
     bool repair = part->repair_wanted;
     os_mutex_unlock(&part->view_lock);

@@ -51,7 +51,8 @@ static bool config_is_valid(const struct log_topic_config *c)
             c->compression == COMPRESS_ZSTD) &&
            (c->durability == LOG_WRITE || c->durability == LOG_SYNC) && c->retention_ms >= -1 &&
            c->retention_bytes >= -1 && c->segment_ms >= 0 && c->cleanup <= LOG_COMPACT_DELETE &&
-           c->batch_max_bytes <= LOG_BATCH_MAX_BYTES;
+           c->batch_max_bytes <= LOG_BATCH_MAX_BYTES && c->compact_lag_ms >= 0 &&
+           c->tombstones_ms >= -1 && c->dirty_percent >= -1 && c->dirty_percent <= 100;
 }
 
 /* The file ------------------------------------------------------------------------------------ */
@@ -77,6 +78,9 @@ static enum err write_file(struct log_topic *t, const struct log_topic_config *c
     buf_printf(&text, "segment_bytes=%llu\nsegment_ms=%lld\nkeep=%d\n",
                (unsigned long long)c->segment_bytes, (long long)c->segment_ms, c->keep);
     buf_printf(&text, "cleanup=%d\nbatch_max_bytes=%u\n", (int)c->cleanup, c->batch_max_bytes);
+    buf_printf(&text, "compact_lag_ms=%lld\ntombstones_ms=%lld\ndirty_percent=%d\nappend_time=%d\n",
+               (long long)c->compact_lag_ms, (long long)c->tombstones_ms, c->dirty_percent,
+               c->append_time);
     if (deleted)
         buf_append_str(&text, STR("deleted=1\n"));
     uint32_t crc = crc32c(0, text.ptr, text.len);
@@ -139,6 +143,14 @@ static enum err parse_field(struct str key, struct str value, struct parsed *p)
         p->config.cleanup = (enum log_cleanup)number;
     else if (str_eq(key, STR("batch_max_bytes")) && number >= 0 && number <= LOG_BATCH_MAX_BYTES)
         p->config.batch_max_bytes = (uint32_t)number;
+    else if (str_eq(key, STR("compact_lag_ms")))
+        p->config.compact_lag_ms = number;
+    else if (str_eq(key, STR("tombstones_ms")))
+        p->config.tombstones_ms = number;
+    else if (str_eq(key, STR("dirty_percent")) && number >= -1 && number <= 100)
+        p->config.dirty_percent = (int)number;
+    else if (str_eq(key, STR("append_time")))
+        p->config.append_time = number != 0;
     else if (str_eq(key, STR("keep")))
         p->config.keep = number != 0;
     else if (str_eq(key, STR("deleted")))
@@ -199,6 +211,8 @@ static void apply_config(struct log_topic *t, const struct log_topic_config *c)
     atomic_store(&t->durability, (int)c->durability);
     atomic_store(&t->compression, (int)c->compression);
     atomic_store(&t->keep, c->keep);
+    atomic_store(&t->append_time, c->append_time);
+    atomic_store(&t->keys_needed, c->cleanup != LOG_DELETE);
     atomic_store(&t->batch_max_bytes,
                  c->batch_max_bytes ? c->batch_max_bytes : (uint32_t)LOG_BATCH_MAX_BYTES);
     atomic_store(&t->segment_bytes, segment_bytes(t->log, c));

@@ -7,40 +7,53 @@
 
 enum { FILE_MAX_BYTES = 64 };
 
-static void path_of(const struct log_part *part, char ret_path[OS_PATH_MAX])
+static void path_of(const struct log_part *part, const char *name, char ret_path[OS_PATH_MAX])
 {
-    int n = snprintf(ret_path, OS_PATH_MAX, "%s/log-start-offset", part->dir);
+    int n = snprintf(ret_path, OS_PATH_MAX, "%s/%s", part->dir, name);
     ASSERT(n > 0 && n < OS_PATH_MAX);
+}
+
+static enum err read_number(struct log_part *part, const char *name, int64_t *ret_number)
+{
+    char path[OS_PATH_MAX];
+    struct buf text BUF_AUTO;
+    int64_t number = 0;
+    buf_init(&text, FILE_MAX_BYTES);
+    path_of(part, name, path);
+    TRY(os_fs_read_file(part->log->fs, path, &text));
+    struct str rest = buf_str(&text);
+    if (str_to_i64(str_split(&rest, '\n'), &number) != ERR_OK || number < 0)
+        return ERR_NOT_FOUND;
+    *ret_number = number;
+    return ERR_OK;
+}
+
+bool log_number_read(struct log_part *part, const char *name, int64_t *ret_number)
+{
+    return read_number(part, name, ret_number) == ERR_OK;
+}
+
+enum err log_number_write(struct log_part *part, const char *name, int64_t number)
+{
+    char path[OS_PATH_MAX];
+    struct buf text BUF_AUTO;
+    buf_init(&text, FILE_MAX_BYTES);
+    buf_printf(&text, "%lld\n", (long long)number);
+    path_of(part, name, path);
+    TRY(os_fs_write_file(part->log->fs, path, buf_str(&text)));
+    return os_fs_sync_dir(part->log->fs, part->dir);
 }
 
 /* What cannot be read deletes nothing. */
 enum err log_floor_read(struct log_part *part)
 {
-    char path[OS_PATH_MAX];
-    struct buf text BUF_AUTO;
     int64_t offset = 0;
-    buf_init(&text, FILE_MAX_BYTES);
-    path_of(part, path);
-    enum err e = os_fs_read_file(part->log->fs, path, &text);
+    enum err e = read_number(part, "log-start-offset", &offset);
     if (e == ERR_NOT_FOUND || e == ERR_TOO_LARGE)
         return ERR_OK;
     TRY(e);
-    struct str rest = buf_str(&text);
-    if (str_to_i64(str_split(&rest, '\n'), &offset) != ERR_OK || offset < 0)
-        return ERR_OK;
     part->floor = offset < part->end_offset ? offset : part->end_offset;
     return ERR_OK;
-}
-
-static enum err write_floor(struct log_part *part, int64_t offset)
-{
-    char path[OS_PATH_MAX];
-    struct buf text BUF_AUTO;
-    buf_init(&text, FILE_MAX_BYTES);
-    buf_printf(&text, "%lld\n", (long long)offset);
-    path_of(part, path);
-    TRY(os_fs_write_file(part->log->fs, path, buf_str(&text)));
-    return os_fs_sync_dir(part->log->fs, part->dir);
 }
 
 static enum err raise_floor(struct log_part *part, int64_t offset)
@@ -52,7 +65,7 @@ static enum err raise_floor(struct log_part *part, int64_t offset)
     if (offset <= log_part_start(part))
         return ERR_OK;
     log_sync_part(part); /* offsets up to it are not given out again, whatever happens */
-    TRY(write_floor(part, offset));
+    TRY(log_number_write(part, "log-start-offset", offset));
     os_mutex_lock(&part->view_lock);
     part->floor = offset;
     os_mutex_unlock(&part->view_lock);
