@@ -24,7 +24,7 @@ static const int64_t ms_per_day = 86400000;
  * and of name=value, as tokens, of spans from offset N·2^20 on. sessions: sums. books: what was
  * received, stored and rejected; day: since 1970. */
 const struct view_store_kind traces_store = {
-    "traces.db", 1,
+    "traces.db", 2,
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
     "CREATE TABLE spans(offset INTEGER PRIMARY KEY, trace BLOB NOT NULL, span BLOB NOT NULL, "
@@ -36,9 +36,9 @@ const struct view_store_kind traces_store = {
     "time_us INTEGER NOT NULL);"
     "CREATE INDEX calls_trace ON calls(trace) WHERE trace IS NOT NULL;"
     "CREATE INDEX calls_session ON calls(session, offset) WHERE session > 0;"
-    "CREATE TABLE scores(offset INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, time_us INTEGER NOT "
+    "CREATE TABLE scores(offset INTEGER PRIMARY KEY, id TEXT NOT NULL, time_us INTEGER NOT "
     "NULL, name INTEGER, kind INTEGER, number REAL, label INTEGER, source INTEGER, key INTEGER, "
-    "call BLOB, trace BLOB, span BLOB);"
+    "call BLOB, trace BLOB, span BLOB, UNIQUE(id, key));"
     "CREATE INDEX scores_call ON scores(call) WHERE call IS NOT NULL;"
     "CREATE INDEX scores_trace ON scores(trace) WHERE trace IS NOT NULL;"
     "CREATE INDEX scores_name ON scores(name, time_us);"

@@ -2,7 +2,7 @@
 
 Screenshots of every view stay in build/test/page.
 """
-import hashlib, pathlib, shutil
+import hashlib, pathlib, shutil, time
 
 import httpx, pytest
 from playwright.sync_api import expect, sync_playwright
@@ -182,6 +182,39 @@ def test_a_conversation(weir, tab):
         expect(tab.locator(".message.assistant").nth(turn).get_by_role("link")).to_be_visible()
     assert [m["role"] for m in weir.last()["request"]["messages"]] == ["user", "assistant", "user"]
     check(tab, "chat")
+
+
+def test_a_trace_and_what_people_say(weir, tab):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    now = time.time_ns()
+    spans = [{"traceId": trace, "spanId": f"{n:016x}", "name": name, "startTimeUnixNano": str(now), "endTimeUnixNano": str(now + 900_000_000)} | more
+             for n, name, more in ((1, "answer a question", {}), (2, "search", {"parentSpanId": f"{1:016x}", "status": {"code": 2}}))]
+    assert weir.post_to("/v1/traces", {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).status_code == 200
+    made = weir.post({"model": "mock/m", "messages": SAY}, headers={"traceparent": f"00-{trace}-{1:016x}-01"})
+    assert gateway.until(lambda: len(weir.get(f"/api/v1/traces/{trace}").json().get("calls", [])) == 1)
+    show(tab, weir, "call/" + made.headers["x-weir-call-id"], "mock/m")
+    waterfall = tab.get_by_role("region", name="Trace over time")
+    expect(waterfall.locator("tr")).to_have_count(3)
+    expect(waterfall).to_contain_text("answer a question")
+    waterfall.get_by_role("button", name="search").click()
+    expect(tab.locator("pre.json").first).to_contain_text("span_id")
+    tab.get_by_role("button", name="Helpful", exact=True).click()
+    tab.get_by_label("Comment").fill("just right")
+    tab.get_by_label("Comment").press("Enter")
+    expect(tab.get_by_role("region", name="Scores")).to_contain_text("just right")
+    check(tab, "call-trace")
+    tab.get_by_role("link", name=trace).click()
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Trace")
+    expect(tab.get_by_text("2 spans, 1 calls")).to_be_visible()
+    check(tab, "trace")
+    show(tab, weir, "chat", "Chat")
+    tab.get_by_label("Model").fill("mock/m")
+    tab.get_by_label("Message").fill("Is this good?")
+    tab.keyboard.press("Enter")
+    tab.get_by_role("button", name="Not helpful").click()
+    expect(tab.get_by_role("button", name="Not helpful")).to_have_attribute("aria-pressed", "true")
+    assert gateway.until(lambda: [s["value"] for s in weir.get("/api/v1/scores", name="helpful").json()["scores"]] == [False, True])
+    check(tab, "chat-thumbs")
 
 
 def test_models_and_topics(weir, tab):

@@ -8,7 +8,7 @@ export interface Attempt {
     first_byte_us: number | null; end_us: number | null; bytes_in: number; bytes_out: number; reused?: boolean;
 }
 export interface Call {
-    id: string; trace_id: string; time: string; key: string; endpoint: string; model: string; target: string | null;
+    id: string; trace_id: string; span_id: string; parent_span_id?: string; session?: string; time: string; key: string; endpoint: string; model: string; target: string | null;
     status: number; outcome: string; stream: boolean; attempts: Attempt[];
     timing: {queue_us: number | null; overhead_us: number | null; first_byte_us: number | null;
              first_token_us: number | null; total_us: number};
@@ -16,6 +16,12 @@ export interface Call {
     error: {type: string; message: string; code?: string | null} | null;
     request: any; response: any; response_complete: boolean; metadata: Record<string, unknown> | null; user: string | null;
 }
+export interface Span {
+    trace_id: string; span_id: string; parent_span_id?: string; name: string; kind: string; time: string; duration_us: number; start_ns: string; end_ns: string;
+    status: string; status_message?: string; key: string; service?: string; session?: string; user?: string; inference?: boolean; gen_ai?: Record<string, any>; usage?: Usage;
+}
+export interface Score { id: string; time: string; key: string; name: string; kind: string; value: number | boolean | string; comment?: string; source: string; call?: string; trace_id?: string }
+export interface Trace { trace_id: string; spans: Span[]; calls: Call[]; scores: Score[] }
 export interface CallPage { calls: Call[]; next: string | null }
 export interface Status {
     version: string; started: string; draining: boolean; calls: Record<string, number>; log: Record<string, number>;

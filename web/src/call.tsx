@@ -1,5 +1,6 @@
 // One call on one page.
 import { get, type Attempt, type Call } from "./api";
+import { CallTrace } from "./trace";
 import { bytes, count, money, us } from "./text";
 import { Copy, Json, link, Outcome, Problem, useLoad, usePlace } from "./ui";
 
@@ -78,12 +79,14 @@ export function CallView() {
             <dt>total</dt><dd>{us(c.timing.total_us)}, of which Weir {us(c.timing.overhead_us)}</dd>
             {c.user && <><dt>user</dt><dd>{c.user}</dd></>}
             {c.metadata && <><dt>metadata</dt><dd><code>{JSON.stringify(c.metadata)}</code></dd></>}
-            <dt>trace</dt><dd><code>{c.trace_id}</code></dd>
+            {c.session && <><dt>session</dt><dd>{c.session}</dd></>}
+            <dt>trace</dt><dd><a href={link("trace", c.trace_id)}><code>{c.trace_id}</code></a></dd>
         </dl>
         <h2>Route</h2>
         <Waterfall call={c} />
         <h2>Conversation{c.response_complete ? "" : " (the answer was cut)"}</h2>
         <Bodies call={c} />
+        <CallTrace key={c.id} call={c} />
         <details><summary>The whole record</summary><Json value={c} /></details>
     </>;
 }

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { chat, get, type Call } from "./api";
 import { ModelChoice, useModelNames } from "./playground";
 import { age } from "./text";
+import { Thumbs } from "./trace";
 import { link, Problem, useFollow, useLoad, usePlace } from "./ui";
 
 interface Said { role: "user" | "assistant"; content: string; call?: string | null }
@@ -101,7 +102,8 @@ export function Chat() {
         <div class="talk" role="log" tabIndex={0} {...follow}>
             {said.length === 0 && <p class="note">Say something to {model || "a model"}.</p>}
             {said.map((m, i) => <article class={`message ${m.role}`}><h2>{m.role === "user" ? "you" : model}{m.call && <small> <a href={link("call", m.call)}>the call</a></small>}</h2>
-                <div class="text">{m.content}{busy && i === said.length - 1 && <span class="cursor" />}</div></article>)}
+                <div class="text">{m.content}{busy && i === said.length - 1 && <span class="cursor" />}</div>
+                {m.call && <Thumbs key={m.call} call={m.call} />}</article>)}
         </div>
         <Problem error={error} />
         <form class="say" onSubmit={e => { e.preventDefault(); void say(); }}>

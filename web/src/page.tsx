@@ -11,6 +11,7 @@ import { Models } from "./models";
 import { Overview } from "./overview";
 import { Playground } from "./playground";
 import { Topics } from "./topics";
+import { TraceView } from "./trace";
 import { link, usePlace } from "./ui";
 
 const VIEWS = [
@@ -76,7 +77,7 @@ function Page() {
     const [help, setHelp] = useState(false);
     const [dark, setDark] = useState(() => theme());
     useKeys(setHelp);
-    const current = view === "call" ? {title: "Call", name: "calls", show: CallView} : VIEWS.find(v => v.name === view) ?? VIEWS[0];
+    const current = view === "call" ? {title: "Call", name: "calls", show: CallView} : view === "trace" ? {title: "Trace", name: "calls", show: TraceView} : VIEWS.find(v => v.name === view) ?? VIEWS[0];
     useEffect(() => { document.title = `${current.title} · Weir`; scrollTo(0, 0); }, [view]);
     if (!signedIn) return <SignIn done={() => setSignedIn(true)} />;
     const next = dark === "dark" ? "light" : dark === "light" ? "" : "dark";

@@ -274,12 +274,11 @@ static void write_said(struct buf *out, const struct record *r, struct arena *a)
             }
     if (r->response.kind != JSON_OBJECT)
         return;
-    if (json_find(r->response.raw, "choices.0.message", &value))
+    if (json_find(r->response.raw, "choices.0.message", &value) ||
+        json_find(r->response.raw, "output", &value))
         write_messages(out, STR("gen_ai.output.messages"), value.raw, false, a);
     else if (json_find(r->response.raw, "role", &value)) /* Anthropic's answer is a message */
         write_messages(out, STR("gen_ai.output.messages"), r->response.raw, false, a);
-    else if (json_find(r->response.raw, "output", &value))
-        write_messages(out, STR("gen_ai.output.messages"), value.raw, false, a);
 }
 
 static void write_attributes(struct buf *out, const struct record *r, struct arena *a)
