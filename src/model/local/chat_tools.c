@@ -156,7 +156,7 @@ static enum err write_tool(const struct engine_tool *tool, size_t i, bool must,
         [CHAT_CALLS_MISTRAL] = "{\\\"name\\\": \\\"%.*s\\\", \\\"arguments\\\": ",
         [CHAT_CALLS_MISTRAL_11] = "%.*s[CALL_ID]\" [a-zA-Z0-9]{9} \"[ARGS]",
         [CHAT_CALLS_MISTRAL_13] = "%.*s[ARGS]",
-        [CHAT_CALLS_LLAMA] = "{\\\"name\\\": \\\"%.*s\\\", \\\"parameters\\\": ",
+        [CHAT_CALLS_LLAMA] = "%.*s\\\", \\\"parameters\\\": ", /* behind the mark */
     };
     char rule[32];
     snprintf(rule, sizeof rule, "tool%zu", i);
@@ -201,7 +201,9 @@ static void write_roots(enum chat_calls form, int more, struct buf *grammar)
                    "rest ::= call (\"[TOOL_CALLS]\" call){0,%d}\n",
                    more);
         break;
-    case CHAT_CALLS_LLAMA: buf_append_str(grammar, STR("root ::= call\nrest ::= call\n")); break;
+    case CHAT_CALLS_LLAMA:
+        buf_append_str(grammar, STR("root ::= \"{\\\"name\\\": \\\"\" rest\nrest ::= call\n"));
+        break;
     }
 }
 

@@ -29,7 +29,7 @@ void chat_tools_flatten(const struct engine_request *r, struct arena *arena,
 MUST_CHECK enum err chat_tools_grammar(const struct engine_request *r, enum chat_calls form,
                                        struct buf *grammar, struct buf *problem);
 
-/* What calls begin with. (Llama's belongs to the call itself, and stands at the answer's begin.) */
+/* What calls begin with; Llama's only at the answer's begin. */
 struct str chat_calls_mark(enum chat_calls form);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "model/local/answer.h"
+#include "model/local/call_watch.h"
 #include "model/local/engine.h"
 #include "model/local/engine_model.h"
 #include "model/local/engine_request.h"
@@ -51,7 +52,8 @@ struct engine_seq {
     int64_t generated;
     uint64_t slot_us; /* when it got its slot */
     struct text_gate gate;
-    struct reply reply; /* of a chat */
+    struct reply reply;      /* of a chat */
+    struct call_watch watch; /* where the grammar waits for a call */
     struct answer_choice choice;
 };
 
@@ -79,7 +81,8 @@ struct engine_use {
     struct prompt *prompts;
     size_t prompt_count;
 
-    struct llama_sampler *grammar; /* that its sequences begin with; NULL: none */
+    struct llama_sampler *grammar; /* of its sequences; NULL: none */
+    bool calls_wait;               /* it begins behind the mark of a tool call */
     struct engine_seq *seqs;       /* what generates */
     unsigned seq_count;
     unsigned open; /* of them, not done */

@@ -6,7 +6,11 @@
 #include "os/clock.h"
 #include "os/random.h"
 
-enum { PIECE_BYTES_MAX = 4096 }; /* one token's text */
+enum {
+    PIECE_BYTES_MAX = 4096,      /* one token's text */
+    CALL_BEGUN_TOKENS_MAX = 256, /* of a call, in the token that ends its mark; longer ones are left
+                                    to themselves */
+};
 
 static struct engine *engine_of(const struct engine_seq *seq)
 {
@@ -21,7 +25,10 @@ void engine_seq_init(struct engine_seq *seq, struct engine_use *use, unsigned in
     text_gate_init(&seq->gate, r->stops, r->stop_count);
     reply_init(&seq->reply, use->tools, r->tool_count,
                r->task == FRAME_TASK_CHAT && !r->keeps_reasoning,
-               seq->prompt->reasons && !use->grammar);
+               seq->prompt->reasons && (!use->grammar || use->calls_wait));
+    enum chat_calls calls = engine_of(seq)->model.chat.calls;
+    if (use->grammar && use->calls_wait)
+        call_watch_init(&seq->watch, chat_calls_mark(calls), calls == CHAT_CALLS_LLAMA);
     answer_choice_init(&seq->choice, index);
 }
 
@@ -39,7 +46,7 @@ void engine_seq_admit(struct engine_seq *seq, int slot, int32_t cached)
     seq->position = seq->cached = cached;
     const struct engine_use *use = seq->use;
     sampler_init(&seq->sampler, &use->request, seq->choice.index % (unsigned)use->request.choices,
-                 use->grammar, &e->model.sampling);
+                 use->calls_wait ? NULL : use->grammar, &e->model.sampling);
 }
 
 static void leave_slot(struct engine_seq *seq)
@@ -133,6 +140,20 @@ static void add_text(struct engine_seq *seq, struct str text)
         on_text(seq, text);
 }
 
+/* From a call's mark on the grammar decides, if what came behind the mark already fits it. */
+static void watch_for_call(struct engine_seq *seq, struct str piece)
+{
+    struct str begun;
+    llama_token tokens[CALL_BEGUN_TOKENS_MAX];
+    const struct engine *e = engine_of(seq);
+    if (seq->reply.state == REPLY_REASONING || !call_watch_push(&seq->watch, piece, &begun))
+        return;
+    int32_t n = llama.llama_tokenize(e->model.vocab, begun.ptr, (int32_t)begun.len, tokens,
+                                     CALL_BEGUN_TOKENS_MAX, false, false);
+    if (n >= 0)
+        sampler_follow(&seq->sampler, seq->use->grammar, tokens, (size_t)n);
+}
+
 /* No text but what the gate lets through; true: a stop string. */
 static bool add_piece(struct engine_seq *seq, llama_token token)
 {
@@ -141,8 +162,10 @@ static bool add_piece(struct engine_seq *seq, llama_token token)
     const struct engine_use *use = seq->use;
     /* To a grammar a control token is its text, and some mark calls. */
     bool shows_control = use->grammar != NULL || use->request.tool_count > 0;
+    struct str piece = piece_of(e, token, shows_control, room);
+    watch_for_call(seq, piece);
     buf_reset(&e->scratch);
-    bool stop = text_gate_push(&seq->gate, piece_of(e, token, shows_control, room), &e->scratch);
+    bool stop = text_gate_push(&seq->gate, piece, &e->scratch);
     add_text(seq, buf_str(&e->scratch));
     return stop;
 }
@@ -238,7 +261,7 @@ static void take_token(struct engine_seq *seq, llama_token token, const float *l
     seq->next = token;
     seq->generated++;
     /* A grammar says itself where its texts end. */
-    bool goes_on = r->ignore_eos && !seq->use->grammar;
+    bool goes_on = r->ignore_eos && !seq->sampler.grammar;
     if (llama.llama_vocab_is_eog(e->model.vocab, token) && !goes_on) {
         add_rest(seq);
         finish(seq, STR("stop"));

@@ -196,42 +196,67 @@ static void begin(struct engine_use *use)
     }
 }
 
-/* The grammar of an answer that has to call. */
-static enum err require_calls(const struct engine_model *m, struct engine_request *r,
-                              struct openai_problem *problem)
+static bool any_strict(const struct engine_request *r)
+{
+    for (size_t i = 0; i < r->tool_count; i++)
+        if (r->tools[i].strict)
+            return true;
+    return false;
+}
+
+/* The grammar of calls: of the whole answer when one is required, else of what comes behind a
+ * call's mark. Where no schema has to be kept, calls that cannot be described go without. */
+static enum err describe_calls(struct engine_use *use, const struct engine_model *m,
+                               struct openai_problem *problem)
 {
     BUF_AUTO struct buf grammar;
     BUF_AUTO struct buf why;
+    struct engine_request *r = &use->request;
+    bool must = r->tool_choice == ENGINE_TOOLS_REQUIRED;
+    use->calls_wait = !must;
+    must |= any_strict(r);
     buf_init(&grammar, SCHEMA_GRAMMAR_BYTES_MAX);
     buf_init(&why, 400);
-    if (chat_tools_grammar(r, m->chat.calls, &grammar, &why) != ERR_OK) {
-        openai_problem_set(problem, "invalid_request_error", "tools", NULL, "%.*s",
-                           STR_ARG(buf_str(&why)));
-        return ERR_INVALID;
+    if (chat_tools_grammar(r, m->chat.calls, &grammar, &why) == ERR_OK) {
+        r->grammar = arena_str(&r->arena, buf_str(&grammar));
+        r->grammar_is_json = true; /* where it may end, it may as well */
+        return ERR_OK;
     }
-    r->grammar = arena_str(&r->arena, buf_str(&grammar));
-    r->grammar_is_json = true; /* where it may end, it may as well */
-    return ERR_OK;
+    if (!must)
+        return ERR_OK;
+    openai_problem_set(problem, "invalid_request_error", "tools", NULL, "%.*s",
+                       STR_ARG(buf_str(&why)));
+    return ERR_INVALID;
+}
+
+static struct llama_sampler *grammar_new(const struct engine_model *m, struct str text,
+                                         const char *root)
+{
+    BUF_AUTO struct buf log;
+    buf_init(&log, 1024);
+    os_stderr_mute(true); /* llama.cpp writes a grammar that it does not like there */
+    struct llama_sampler *grammar = llama.llama_sampler_init_grammar(m->vocab, text.ptr, root);
+    os_stderr_mute(false);
+    llama_api_log_take(&log);
+    return grammar;
 }
 
 static enum err read_grammar(struct engine_use *use, const struct engine_model *m,
                              struct openai_problem *problem)
 {
     struct engine_request *r = &use->request;
-    if (r->tool_choice == ENGINE_TOOLS_REQUIRED)
-        TRY(require_calls(m, r, problem));
+    if (r->task == FRAME_TASK_CHAT && r->tool_count && !r->grammar.ptr)
+        TRY(describe_calls(use, m, problem));
     if (!r->grammar.ptr)
         return ERR_OK;
-    os_stderr_mute(true); /* llama.cpp writes a grammar that it does not like there */
-    use->grammar = llama.llama_sampler_init_grammar(m->vocab, r->grammar.ptr, "root");
-    os_stderr_mute(false);
-    BUF_AUTO struct buf log;
-    buf_init(&log, 1024);
-    llama_api_log_take(&log);
-    if (use->grammar)
+    use->grammar = grammar_new(m, r->grammar, use->calls_wait ? "rest" : "root");
+    if (use->grammar || (use->calls_wait && !any_strict(r)))
         return ERR_OK;
     openai_problem_set(problem, "invalid_request_error",
-                       r->grammar_is_json ? "response_format" : "grammar", NULL, "%s",
+                       use->calls_wait      ? "tools"
+                       : r->grammar_is_json ? "response_format"
+                                            : "grammar",
+                       NULL, "%s",
                        r->grammar_is_json
                            ? "the schema cannot be kept: it refers to itself without end"
                            : "the grammar is not valid GBNF with a rule 'root'");

@@ -158,6 +158,21 @@ static bool allowed(const struct sampler *s, llama_token token)
     return !isinf(one.logit);
 }
 
+void sampler_follow(struct sampler *s, const struct llama_sampler *grammar,
+                    const llama_token *tokens, size_t count)
+{
+    s->grammar = llama.llama_sampler_clone(grammar);
+    s->ends_when_refused = true;
+    for (size_t i = 0; i < count; i++) {
+        if (!allowed(s, tokens[i])) {
+            llama.llama_sampler_free(s->grammar);
+            s->grammar = NULL;
+            return;
+        }
+        llama.llama_sampler_accept(s->grammar, tokens[i]);
+    }
+}
+
 /* Leave only what the grammar allows; false: nothing. */
 static bool filter(const struct sampler *s, llama_token_data_array *from)
 {

@@ -52,6 +52,10 @@ struct sampler {
  * has a seed of its own. */
 void sampler_init(struct sampler *s, const struct engine_request *request, unsigned choice,
                   const struct llama_sampler *grammar, const struct sampler_model *model);
+/* From here on a grammar decides, of which these tokens came already. Nothing changes when it does
+ * not allow them. */
+void sampler_follow(struct sampler *s, const struct llama_sampler *grammar,
+                    const llama_token *tokens, size_t count);
 void sampler_release(struct sampler *s);
 /* The next token by these logits, which are as they were afterwards; LLAMA_TOKEN_NULL: the grammar
  * allows none. */
