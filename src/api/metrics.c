@@ -135,6 +135,24 @@ static void log_metrics(struct buf *b, struct log *log)
     api_metric(b, "weir_data_quota_bytes", "gauge", "Quota of the data folder; 0: none.", quota);
 }
 
+static void cluster_metrics(struct buf *b, struct log *log)
+{
+    struct log_cluster_info c;
+    if (!log_cluster_describe(log, &c))
+        return;
+    api_metric(b, "weir_cluster_reached", "gauge",
+               "Records reach the Kafka cluster; 0: they are spooled.", c.reached);
+    api_metric(b, "weir_cluster_spool_records", "gauge", "Records that wait for a broker.",
+               c.spool_records);
+    api_metric(b, "weir_cluster_spool_bytes", "gauge", "Bytes that wait for a broker.",
+               c.spool_bytes);
+    api_metric(b, "weir_cluster_spool_max_bytes", "gauge", "log.spool.", c.spool_max_bytes);
+    api_metric(b, "weir_cluster_delivered_total", "counter", "Records that the cluster has taken.",
+               c.delivered);
+    api_metric(b, "weir_cluster_refused_total", "counter",
+               "Records that the cluster will never take.", c.refused);
+}
+
 static void connection_metrics(struct buf *b, const struct http_server *server)
 {
     struct http_server_stats s;
@@ -202,6 +220,7 @@ void api_metrics(struct api_request *r)
     cache_metrics(&body, r->settings->shared);
     api_targets_metrics(&body, api->gateway);
     log_metrics(&body, gateway_log(api->gateway));
+    cluster_metrics(&body, gateway_log(api->gateway));
     if (api->server)
         connection_metrics(&body, api->server);
     if (api->kafka)

@@ -25,6 +25,24 @@ void api_health(struct api_request *r)
 
 /* ---- Status ---- */
 
+static void write_cluster_status(struct json_writer *w, struct log *log)
+{
+    struct log_cluster_info c;
+    if (!log_cluster_describe(log, &c))
+        return;
+    json_key(w, STR("cluster"));
+    json_object_begin(w);
+    json_member_str(w, STR("brokers"), str_from_c(c.brokers));
+    json_key(w, STR("reached"));
+    json_bool(w, c.reached);
+    json_member_u64(w, STR("spool_records"), c.spool_records);
+    json_member_u64(w, STR("spool_bytes"), c.spool_bytes);
+    json_member_u64(w, STR("spool_max_bytes"), c.spool_max_bytes);
+    json_member_u64(w, STR("delivered"), c.delivered);
+    json_member_u64(w, STR("refused"), c.refused);
+    json_object_end(w);
+}
+
 static void write_log_status(struct json_writer *w, struct log *log)
 {
     struct log_stats s;
@@ -39,6 +57,7 @@ static void write_log_status(struct json_writer *w, struct log *log)
     json_member_u64(w, STR("damaged"), s.damaged);
     json_member_u64(w, STR("used_bytes"), used);
     json_member_u64(w, STR("quota_bytes"), quota);
+    write_cluster_status(w, log);
     json_object_end(w);
 }
 

@@ -167,13 +167,19 @@ static bool room_for_record(struct call *c)
     uint64_t bytes = c->x->body.len + RECORD_ROOM_BYTES;
     if (c->settings->shared->config->log.on_full == CONFIG_ON_FULL_SERVE)
         return true;
-    if (log_quota_reserve(log, bytes) == ERR_OK) {
+    bool spool_full = log_spool_is_full(log, bytes);
+    if (!spool_full && log_quota_reserve(log, bytes) == ERR_OK) {
         log_quota_release(log, bytes);
         return true;
     }
-    openai_problem_set(&c->problem, "api_error", NULL, "log_full",
-                       "the data folder's quota is reached and nothing old enough is left to "
-                       "remove: raise log.quota, or set log.on_full to serve");
+    if (spool_full)
+        openai_problem_set(&c->problem, "api_error", NULL, "spool_full",
+                           "no broker of the cluster answers, and what waits for one has reached "
+                           "log.spool: raise it, or set log.on_full to serve");
+    else
+        openai_problem_set(&c->problem, "api_error", NULL, "log_full",
+                           "the data folder's quota is reached and nothing old enough is left to "
+                           "remove: raise log.quota, or set log.on_full to serve");
     call_finish_problem(c, CALL_REFUSED, 507);
     return false;
 }

@@ -92,10 +92,39 @@ static void on_log_report(void *arg, enum log_severity severity, struct str text
     say(levels[severity], "%.*s", STR_ARG(text));
 }
 
+static const char *copy_text(struct arena *arena, struct str text)
+{
+    char *copy = arena_alloc(arena, text.len + 1);
+    if (text.len > 0)
+        memcpy(copy, text.ptr, text.len);
+    copy[text.len] = 0;
+    return copy;
+}
+
+/* NULL: the log is embedded. */
+static struct log_cluster_options *cluster_options(const struct config_log *c, struct arena *arena)
+{
+    if (!c->kafka.len)
+        return NULL;
+    struct log_cluster_options *o = ARENA_NEW(arena, struct log_cluster_options);
+    struct log_cluster_setting *settings =
+        ARENA_ARRAY(arena, struct log_cluster_setting, c->kafka_setting_count + 1);
+    for (size_t i = 0; i < c->kafka_setting_count; i++)
+        settings[i] = (struct log_cluster_setting){copy_text(arena, c->kafka_settings[i].name),
+                                                   copy_text(arena, c->kafka_settings[i].value)};
+    *o = (struct log_cluster_options){.brokers = copy_text(arena, c->kafka),
+                                      .settings = settings,
+                                      .setting_count = c->kafka_setting_count,
+                                      .spool_max_bytes = (uint64_t)c->spool_bytes};
+    return o;
+}
+
 static enum err open_log(struct serve *s)
 {
     struct buf detail BUF_AUTO;
     struct buf dir BUF_AUTO;
+    struct arena arena;
+    arena_init(&arena);
     buf_init(&detail, 4096);
     buf_init(&dir, 4096);
     buf_append_str(&dir, s->config->data);
@@ -103,6 +132,7 @@ static enum err open_log(struct serve *s)
         .dir = buf_cstr(&dir),
         .quota_bytes = (uint64_t)s->config->log.quota_bytes,
         .protect_ms = (uint32_t)s->config->log.protect_ms,
+        .cluster = cluster_options(&s->config->log, &arena),
         .report = on_log_report,
     };
     enum err err = log_open(&options, &detail, &s->log);
@@ -111,6 +141,7 @@ static enum err open_log(struct serve *s)
         buf_reset(&detail);
         err = log_open(&options, &detail, &s->log);
     }
+    arena_release(&arena);
     if (err != ERR_OK)
         say("error", "event=log_open dir=\"%s\" error=\"%.*s\"", buf_cstr(&dir),
             STR_ARG(detail.len ? buf_str(&detail) : str_from_c(err_text(err))));
@@ -128,6 +159,16 @@ static enum err fold_state(struct serve *s, struct log_part *part)
             (void)!key_fold_apply(s->fold, entry->value); /* other kinds are not ours to judge */
     log_cursor_close(cursor);
     return err;
+}
+
+static bool has_key(const struct serve *s, const uint8_t hash[KEY_HASH_BYTES])
+{
+    size_t count = 0;
+    const struct key_spec *items = key_fold_items(s->fold, &count);
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(items[i].hash, hash, KEY_HASH_BYTES) == 0)
+            return true;
+    return false;
 }
 
 /* The first start without keys makes one, and shows it this once. */
@@ -149,7 +190,13 @@ static enum err make_first_key(struct serve *s, struct log_part *part)
     struct log_record log_record = {
         .timestamp_ms = -1, .key = buf_str(&record_key), .value = &value, .value_parts = 1};
     TRY(log_append_wait(part, &log_record, LOG_ACK_SYNC, &offset));
-    TRY(key_fold_apply(s->fold, value));
+    /* On a cluster another Weir's first start may have been first: its record stands, ours is
+     * without effect. */
+    TRY(offset >= 0 ? fold_state(s, part) : key_fold_apply(s->fold, value));
+    if (!has_key(s, record.spec.hash)) {
+        say("info", "event=first_key note=\"another Weir of this cluster has just made it\"");
+        return ERR_OK;
+    }
     say("info", "event=first_key name=admin key=%s note=\"shown this once; keep it\"", text);
     return ERR_OK;
 }

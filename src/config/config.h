@@ -70,6 +70,11 @@ enum config_on_full {
     CONFIG_ON_FULL_SERVE   /* calls go on; unrecorded ones are counted */
 };
 
+struct config_header {
+    struct str name;
+    struct str value; /* secret */
+};
+
 struct config_log {
     enum config_durability durability;
     enum config_on_full on_full;
@@ -77,6 +82,10 @@ struct config_log {
     int64_t protect_ms;           /* younger records never go to make room */
     int64_t retention_age_ms;     /* 0: kept whatever their age */
     int64_t retention_size_bytes; /* per topic; 0: whatever their size */
+    struct str kafka;             /* brokers, "host:port,…"; empty: the log is embedded */
+    const struct config_header *kafka_settings; /* of librdkafka, by its own names */
+    size_t kafka_setting_count;
+    int64_t spool_bytes; /* what waits here for the brokers, at most */
 };
 
 struct config_local {
@@ -133,11 +142,6 @@ struct config_timeouts {
     int64_t first_byte_ms; /* from the request's last byte to the answer's first */
     int64_t idle_ms;       /* between two pieces of an answer */
     int64_t total_ms;      /* one attempt, whole */
-};
-
-struct config_header {
-    struct str name;
-    struct str value; /* secret */
 };
 
 /* A model's name at a provider, and what to call it upstream (an Azure deployment). */

@@ -156,6 +156,8 @@ static void take_options(struct loader *l, const struct config_options *options)
     take_address(l, "--kafka", options->kafka, true, &c->listen.kafka);
     if (options->data.len)
         c->data = arena_str(l->arena, options->data);
+    if (c->log.kafka.len && c->listen.kafka.assumed)
+        c->listen.kafka.enabled = false;
 }
 
 /* ---- What only shows on the whole ---- */
@@ -177,6 +179,11 @@ static void check_whole(struct loader *l)
         warning(l, NULL,
                 "listen.kafka is no loopback address and there is no listen.tls: keys and records "
                 "travel as plain text");
+    if (c->log.kafka.len && c->listen.kafka.enabled)
+        mistake(l, NULL,
+                "listen.kafka and log.kafka exclude each other: with log.kafka the topics are on "
+                "%.*s, and clients of the Kafka protocol go there",
+                STR_ARG(c->log.kafka));
     if (c->log.quota_bytes && c->log.retention_size_bytes > c->log.quota_bytes)
         warning(l, NULL, "log: retention.size is above the quota, which comes first");
 }

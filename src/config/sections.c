@@ -21,6 +21,7 @@ void sections_default(struct config *c)
     c->data = STR("./weir-data");
     c->log = (struct config_log){.durability = CONFIG_DURABILITY_WRITE,
                                  .on_full = CONFIG_ON_FULL_REFUSE,
+                                 .spool_bytes = GIB,
                                  .protect_ms = 10 * SECOND_MS};
     c->local = (struct config_local){
         .dir = STR("./models"), .memory_bytes = 4 * GIB, .threads = 0, .parallel = 8, .queue = 64};
@@ -88,6 +89,44 @@ static void read_quota(struct loader *l, const struct field *field, const struct
                 node_shown(l, n));
 }
 
+static void read_brokers(struct loader *l, const struct field *field, const struct node *n,
+                         void *object)
+{
+    struct str *brokers = (struct str *)((char *)object + field->offset);
+    struct config_address address;
+    read_text(l, field, n, object);
+    struct str rest = *brokers;
+    while (rest.ptr) {
+        struct str one = str_split(&rest, ',');
+        if (config_address_parse(one, &address) != ERR_OK) {
+            mistake(l, n, "%s: '%s' is no list of brokers, as kafka-1:9092,kafka-2:9092",
+                    node_path(l, n), node_shown(l, n));
+            return;
+        }
+    }
+}
+
+/* The names are librdkafka's, which judges them when the log is opened. */
+static void read_kafka_settings(struct loader *l, const struct field *field, const struct node *n,
+                                void *object)
+{
+    struct config_log *log = object;
+    (void)field;
+    if (!expect_map(l, n, CONFIG_HEADERS_MAX, "a mapping of librdkafka's settings to values"))
+        return;
+    struct config_header *settings = ARENA_ARRAY(l->arena, struct config_header, n->count);
+    size_t count = 0;
+    for (const struct node *child = n->first; child; child = child->next) {
+        struct str value;
+        if (child->kind == NODE_NULL || !scalar_text(l, child, "a text", &value))
+            continue;
+        settings[count++] = (struct config_header){.name = arena_str(l->arena, child->key->text),
+                                                   .value = arena_str(l->arena, value)};
+    }
+    log->kafka_settings = settings;
+    log->kafka_setting_count = count;
+}
+
 void read_log(struct loader *l, const struct field *field, const struct node *n, void *object)
 {
     static const struct choice durabilities[] = {
@@ -106,6 +145,9 @@ void read_log(struct loader *l, const struct field *field, const struct node *n,
         FIELD_IN("protect", read_span_or_zero, struct config_log, protect_ms, 1, DAY_MS),
         FIELD_OF("on_full", read_choice, struct config_log, on_full, on_full),
         {.name = "retention", .read = read_retention},
+        FIELD("kafka", read_brokers, struct config_log, kafka),
+        {.name = "kafka_settings", .read = read_kafka_settings},
+        FIELD_IN("spool", read_size, struct config_log, spool_bytes, 4 * MIB, 1024 * TIB),
     };
     (void)field;
     READ_MAP(l, n, fields, &((struct config *)object)->log);

@@ -129,6 +129,8 @@ enum err log_append(struct log_part *part, const struct log_record *record,
                               record->header_count};
     int64_t timestamp_ms = record->timestamp_ms < 0 ? os_wall_us() / 1000 : record->timestamp_ms;
     TRY(check_part(part));
+    if (atomic_load_explicit(&part->topic->remote, memory_order_relaxed))
+        return log_cluster_append(part, record, append);
     if (record->header_count > LOG_HEADERS_MAX)
         return ERR_TOO_LARGE;
     size_t size = record_size(&f, 0, 0) + DELTA_SLACK_BYTES;
@@ -226,6 +228,8 @@ enum err log_append_batch(struct log_part *part, struct str batch, struct log_ap
 {
     struct batch_header h;
     TRY(check_part(part));
+    if (atomic_load_explicit(&part->topic->remote, memory_order_relaxed))
+        return ERR_UNSUPPORTED;
     TRY(check_batch(part, batch, &h));
     return append_whole(part, batch, &h, BATCH_MARKER_NONE, append);
 }
@@ -239,6 +243,27 @@ enum err log_append_own(struct log_part *part, struct str batch, struct log_appe
     if (h.attributes & BATCH_CONTROL)
         TRY(batch_marker_read(batch, &marker));
     return append_whole(part, batch, &h, marker, append);
+}
+
+/* A cluster's records --------------------------------------------------------------------------
+ */
+
+enum err log_place(struct log_part *part, struct log_staged *batch)
+{
+    int64_t end = batch_last_offset(&batch->header) + 1;
+    ASSERT(batch->placed && !batch->first && batch->records.error == ERR_OK);
+    os_mutex_lock(&part->stage_lock);
+    stage_batch(part, batch);
+    os_mutex_unlock(&part->stage_lock);
+    os_mutex_lock(&part->commit_lock);
+    log_part_commit(part, false);
+    bool written = part->next_offset >= end;
+    os_mutex_unlock(&part->commit_lock);
+    if (written && atomic_load(&part->topic->durability) == LOG_SYNC)
+        log_sync_part(part); /* readers wait for it */
+    if (written)
+        return ERR_OK;
+    return atomic_load(&part->log->failed) ? ERR_CLOSED : ERR_QUOTA;
 }
 
 /* Waiting ------------------------------------------------------------------------------------- */

@@ -162,12 +162,18 @@ static bool segment_is_full(struct log_part *part, uint64_t bytes, int64_t offse
             os_wall_us() / 1000 - s->created_ms >= atomic_load(&part->topic->segment_ms));
 }
 
-static int64_t offsets_of(const struct group *g)
+/* The batch's first offset, when the one before it ends at offset. */
+static int64_t place_of(const struct log_staged *b, int64_t offset)
 {
-    int64_t offsets = 0;
+    return b->placed && b->header.base_offset > offset ? b->header.base_offset : offset;
+}
+
+static int64_t offsets_of(const struct log_part *part, const struct group *g)
+{
+    int64_t offset = part->next_offset;
     for (const struct log_staged *b = g->first; b; b = b->next)
-        offsets += (int64_t)b->header.last_offset_delta + 1;
-    return offsets;
+        offset = place_of(b, offset) + b->header.last_offset_delta + 1;
+    return offset - part->next_offset;
 }
 
 /* A failed write may have left whole batches behind the end: they must not come back after a crash.
@@ -207,7 +213,9 @@ static enum err make_ready(struct log_part *part, const struct group *g, bool fa
                            uint64_t *ret_cost)
 {
     struct log *log = part->log;
-    int64_t offsets = offsets_of(g);
+    if (!part->active)
+        part->next_offset = place_of(g->first, part->next_offset);
+    int64_t offsets = offsets_of(part, g);
     if (fast && (!part->active || part->cut_needed || part->index_is_stale ||
                  segment_is_full(part, g->bytes, offsets)))
         return ERR_BUSY;
@@ -249,7 +257,7 @@ static int stamp(struct log_part *part, struct group *g, struct log_scratch *scr
     bool append_time = atomic_load_explicit(&part->topic->append_time, memory_order_relaxed);
     int64_t now_ms = append_time ? os_wall_us() / 1000 : 0;
     for (struct log_staged *b = g->first; b; b = b->next, at++) {
-        b->header.base_offset = offset;
+        b->header.base_offset = offset = place_of(b, offset);
         b->header.leader_epoch = epoch;
         if (append_time) {
             b->header.max_timestamp_ms = now_ms;

@@ -81,6 +81,7 @@ static void log_free(struct log *log)
         log_topic_free(log->topics[i]);
     for (size_t i = 0; i < log->deleted_count; i++)
         log_topic_free(log->deleted[i]);
+    log_cluster_free(log);
     mem_free(log->topics);
     mem_free(log->deleted);
     log_marks_forget(log);
@@ -230,6 +231,8 @@ static enum err open_folder(struct log *log, struct buf *detail)
         error = take_marks(log);
     if (error == ERR_OK)
         error = log_topics_load(log, detail);
+    if (error == ERR_OK)
+        error = log_cluster_check(log, detail);
     if (error != ERR_OK && detail->len == 0)
         (void)fail(detail, error, "cannot use the data folder", log->dir);
     log_marks_forget(log);
@@ -300,11 +303,15 @@ enum err log_open(const struct log_options *options, struct buf *detail, struct 
         if (error != ERR_OK)
             (void)fail(detail, error, "cannot start the threads of", log->dir);
     }
+    if (error == ERR_OK && options->cluster && !options->read_only)
+        error = log_cluster_open(log, detail);
     if (error != ERR_OK) {
+        log_cluster_stop(log);
         stop_threads(log);
         log_free(log);
         return error;
     }
+    log->options.cluster = NULL; /* the caller's */
     *ret_log = log;
     return ERR_OK;
 }
@@ -342,7 +349,7 @@ static enum err wake_up(struct log *log)
     TRY(start_threads(log));
     unfence_all(log);
     atomic_store(&log->retired, false);
-    return ERR_OK;
+    return log_cluster_restart(log);
 }
 
 static enum err read_marker(struct log *log, struct buf *text)
@@ -356,6 +363,7 @@ static enum err read_marker(struct log *log, struct buf *text)
 
 enum err log_retire(struct log *log)
 {
+    log_cluster_stop(log);
     fence_all(log);
     atomic_store(&log->retired, true);
     stop_threads(log);
@@ -406,6 +414,7 @@ void log_close(struct log *log)
         log_free(log);
         return;
     }
+    log_cluster_stop(log);
     fence_all(log);
     stop_threads(log);
     while (log_run_commit(log) || log_run_sync(log))

@@ -63,6 +63,28 @@ enum log_severity { LOG_INFO, LOG_WARN, LOG_ERROR };
  * after the call; must not call the log. Events: see docs/internals/log.md. */
 typedef void log_report_fn(void *arg, enum log_severity severity, struct str text);
 
+/* A setting of librdkafka, by its own name: security.protocol, sasl.username, ssl.ca.location, … */
+struct log_cluster_setting {
+    const char *name;
+    const char *value; /* may be a secret */
+};
+
+/* Topics live on an Apache Kafka; the folder has a copy of each, with the same offsets, and a spool
+ * of what the cluster has not taken yet. What is different then:
+ *   log_append: done() comes when the cluster has the record and readers see it, or, while no
+ * broker answers, when it is in the spool, with offset -1. ERR_QUOTA: the spool is full.
+ *   log_append_batch is ERR_UNSUPPORTED.
+ *   log_topic_open makes the topic on the cluster: ERR_TIMEOUT when that needs a broker and none
+ *     answers. Of a topic with `keep` it waits until the copy is what the cluster has, if it can.
+ *   log_topic_configure and log_topic_delete are about the copy alone.
+ *   LOG_ACK_SYNC: synced in the spool, acknowledged by all of the cluster's in-sync replicas. */
+struct log_cluster_options {
+    const char *brokers; /* "host:port,host:port" */
+    const struct log_cluster_setting *settings;
+    size_t setting_count;
+    uint64_t spool_max_bytes; /* keys, values and headers that wait for a broker */
+};
+
 struct log_options {
     const struct os_fs *fs; /* NULL: the machine's */
     const char *dir;        /* made if missing (not when read_only) */
@@ -77,7 +99,8 @@ struct log_options {
     /* No threads: the caller turns the wheel by log_run_commit, log_run_sync and log_maintain. For
      * simulation. */
     bool manual;
-    log_report_fn *report; /* may be NULL */
+    const struct log_cluster_options *cluster; /* NULL: the log is embedded */
+    log_report_fn *report;                     /* may be NULL */
     /* Called when a sync failed; NULL (always, outside tests): write a line to standard error and
      * end the process. Should it return, the log answers everything with ERR_CLOSED. */
     void (*fatal)(void *arg, struct str text);
@@ -254,7 +277,7 @@ struct log_append {
 
     /* Set by the log. */
     enum err error;
-    int64_t offset;    /* of the record, or of a batch's first; -1 unless ERR_OK */
+    int64_t offset;    /* of the record, or of a batch's first; -1 unless ERR_OK, and in a spool */
     int64_t append_ms; /* the time that a topic with append_time has given it; else -1 */
     struct log_append *next;
 
@@ -399,6 +422,21 @@ struct log_stats {
 };
 
 void log_stats(struct log *log, struct log_stats *ret_stats);
+
+struct log_cluster_info {
+    const char *brokers;    /* as given; lives as long as the log */
+    bool reached;           /* appends reach the cluster; else they are in the spool */
+    uint64_t spool_records; /* that wait */
+    uint64_t spool_bytes;
+    uint64_t spool_max_bytes;
+    uint64_t delivered; /* since log_open */
+    uint64_t refused;   /* by the cluster for good; kept on the topic weir.spool-refused */
+};
+
+/* Would so many bytes be too many for the spool? An embedded log has none. */
+bool log_spool_is_full(struct log *log, uint64_t bytes);
+/* False when the log is embedded. */
+bool log_cluster_describe(struct log *log, struct log_cluster_info *ret_info);
 
 /* Checking ------------------------------------------------------------------------------------ */
 

@@ -16,6 +16,7 @@
  *     compact.c, compact_map.c, compact_swap.c  the newest record of each key   maintenance
  *     trim.c      removal on request                                   any thread that may wait
  *     topic.c     configurations; log.c open, close, threads; fatal.c the end
+ *     cluster.c   topics that live on an Apache Kafka; spool.c, drain.c, follow.c, kafka_store.c
  *
  * Locks, outermost first; a thread holding one may only take those after it:
  *   1. log.admin_lock     creating, changing and removing topics, over their files too
@@ -292,6 +293,7 @@ struct log_staged {
     bool judged;              /* its producer may send it; goes back on failure */
     enum batch_marker marker; /* it ends a transaction */
     struct log_ended ended;   /* which: set when it is judged */
+    bool placed;              /* its offsets are given: of a cluster's records */
     struct batch_header header;
     size_t pending_bytes;     /* of log.pending_bytes */
     struct log_append *first; /* in the order of their records */
@@ -384,6 +386,7 @@ struct log_topic {
     atomic_bool keys_needed; /* it is compacted */
     atomic_uint batch_max_bytes;
     atomic_bool deleted;
+    atomic_bool remote;                /* lives on a cluster */
     _Atomic(struct log_part **) parts; /* grows by replacement; old arrays live until the close */
     atomic_uint part_count;
     struct log_part ***old_parts;
@@ -471,6 +474,8 @@ struct log {
             damaged;
     } stats;
 
+    struct cluster *cluster; /* NULL: an embedded log */
+
     struct os_thread committer;
     struct os_thread maintainer;
     struct os_thread *syncers;
@@ -497,6 +502,8 @@ MUST_CHECK enum err log_part_find(struct log_part *part, int64_t offset,
 /* All segments with a reference each; release them together. */
 size_t log_part_segments(struct log_part *part, struct log_segment ***ret_segments);
 void log_part_segments_release(struct log_segment **segments, size_t count);
+/* Where the next batch goes. */
+int64_t log_part_next(struct log_part *part);
 /* Under view_lock: change the list, whose references they move. */
 void log_part_insert(struct log_part *part, size_t at, struct log_segment *s);
 void log_part_take_out(struct log_part *part, size_t at);
@@ -693,6 +700,11 @@ bool log_quarantine_shrink(struct log *log);
 
 /* topic.c ------------------------------------------------------------------------------------- */
 
+/* log_topic_open in this folder, wherever the log's topics live. */
+MUST_CHECK enum err log_topic_open_local(struct log *log, struct str name,
+                                         const struct log_topic_config *config,
+                                         struct log_topic **ret_topic);
+
 MUST_CHECK enum err log_topics_load(struct log *log, struct buf *detail);
 void log_topic_free(struct log_topic *topic);
 
@@ -748,6 +760,29 @@ void log_marks_forget(struct log *log);
 const struct log_mark *log_marks_find(const struct log *log, const char *name);
 /* At a clean stop: index files of active segments, then the marker. */
 MUST_CHECK enum err log_marks_write(struct log *log);
+
+/* append.c ------------------------------------------------------------------------------------ */
+
+/* Write a batch of records that have their offsets, which is taken over; not below log_part_next.
+ * Waits for the disk where it must. */
+MUST_CHECK enum err log_place(struct log_part *part, struct log_staged *batch);
+
+/* cluster.c, spool.c: nothing happens where there is no cluster ------------------------------- */
+
+/* The folder is not another kind of log's. */
+MUST_CHECK enum err log_cluster_check(struct log *log, struct buf *detail);
+/* After the threads have started. On failure stop and free. */
+MUST_CHECK enum err log_cluster_open(struct log *log, struct buf *detail);
+void log_cluster_stop(struct log *log);
+MUST_CHECK enum err log_cluster_restart(struct log *log);
+void log_cluster_free(struct log *log);
+MUST_CHECK enum err log_cluster_topic_open(struct log *log, struct str name,
+                                           const struct log_topic_config *config,
+                                           struct log_topic **ret_topic);
+MUST_CHECK enum err log_cluster_append(struct log_part *part, const struct log_record *record,
+                                       struct log_append *append);
+/* Is the topic of this folder only? */
+bool log_cluster_keeps(struct str topic);
 
 /* log.c --------------------------------------------------------------------------------------- */
 

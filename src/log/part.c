@@ -102,6 +102,14 @@ int64_t log_part_stable(struct log_part *part)
     return stable;
 }
 
+int64_t log_part_next(struct log_part *part)
+{
+    os_mutex_lock(&part->view_lock);
+    int64_t next = part->written_offset;
+    os_mutex_unlock(&part->view_lock);
+    return next;
+}
+
 static int64_t newest(const struct log_part *part)
 {
     for (size_t i = part->segment_count; i-- > 0;) {

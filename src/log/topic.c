@@ -407,6 +407,14 @@ static enum err create(struct log *log, struct str name, const struct log_topic_
 enum err log_topic_open(struct log *log, struct str name, const struct log_topic_config *config,
                         struct log_topic **ret_topic)
 {
+    if (log->cluster && !log_cluster_keeps(name))
+        return log_cluster_topic_open(log, name, config, ret_topic);
+    return log_topic_open_local(log, name, config, ret_topic);
+}
+
+enum err log_topic_open_local(struct log *log, struct str name,
+                              const struct log_topic_config *config, struct log_topic **ret_topic)
+{
     struct log_topic *t = log_topic_find(log, name);
     if (t) {
         *ret_topic = t;

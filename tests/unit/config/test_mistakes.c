@@ -135,12 +135,15 @@ static const struct mistake_case simple_sections_cases[] = {
     {"data: ''\n", "1:7: data: is empty\n"},
     {"data: {}\n", "1:7: data: a mapping is not a text\n"},
     {"log: {unheard: 1, provider: {}}\n",
-     "1:7: unknown key 'unheard': log knows durability, quota, protect, on_full, retention\n"
+     "1:7: unknown key 'unheard': log knows durability, quota, protect, on_full, retention, kafka, "
+     "kafka_settings, spool\n"
      "1:19: unknown key 'provider', did you mean 'providers'? It belongs at the top of the "
      "file.\n"},
     {"log: {durability: snyc}\n",
      "1:19: log.durability: 'snyc' is not known, did you mean 'sync'?\n"},
     {"log: {durability: always}\n", "1:19: log.durability: 'always' is not write or sync\n"},
+    {"log: {kafka: broker}\n", "1:14: log.kafka: 'broker' is no list of brokers, as "
+                               "kafka-1:9092,kafka-2:9092\n"},
     {"log: {on_full: drop}\n", "1:16: log.on_full: 'drop' is not refuse or serve\n"},
     {"log: {quota: 20G}\n", "1:14: log.quota: '20G' is not a size: a whole number and a unit, "
                             "as 64KiB, 32MiB, 20GiB\n"},
