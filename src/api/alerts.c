@@ -84,52 +84,31 @@ static bool read_span(struct alert_work *w)
     return false;
 }
 
-/* "NAME/word": true, and the name. */
-static bool takes_word(struct alert_work *w, struct str word)
-{
-    struct str name = w->r->rest;
-    if (!str_ends(name, word))
-        return false;
-    name.len -= word.len;
-    w->name = api_decode(w->r->x->arena, name);
-    return name.len > 0;
-}
-
 static struct alert_work *begin(struct api_request *r)
 {
     struct alert_work *w = ARENA_NEW(r->x->arena, struct alert_work);
+    struct str rest = r->rest;
     w->r = r;
+    w->name = api_decode(r->x->arena, str_split(&rest, '/'));
     buf_init(&w->body, 1 << 20);
     return w;
 }
 
-static void refuse_path(struct api_request *r)
+void api_alert_test(struct api_request *r)
 {
-    api_error(r->x, 404, ERR_NOT_FOUND, NULL,
-              "there are POST /api/v1/alerts/NAME/test, POST and DELETE "
-              "/api/v1/alerts/NAME/silence, nothing else under this path");
+    if (has_alerts(r))
+        work_start(r->x->loop, run_test, answer, begin(r));
 }
 
-void api_alert_action(struct api_request *r)
+void api_alert_silence(struct api_request *r)
 {
     struct alert_work *w = begin(r);
-    if (!has_alerts(r))
-        return;
-    if (takes_word(w, STR("/test")))
-        work_start(r->x->loop, run_test, answer, w);
-    else if (!takes_word(w, STR("/silence")))
-        refuse_path(r);
-    else if (read_span(w))
+    if (has_alerts(r) && read_span(w))
         work_start(r->x->loop, run_silence, answer, w);
 }
 
 void api_alert_unsilence(struct api_request *r)
 {
-    struct alert_work *w = begin(r);
-    if (!has_alerts(r))
-        return;
-    if (takes_word(w, STR("/silence")))
-        work_start(r->x->loop, run_silence, answer, w);
-    else
-        refuse_path(r);
+    if (has_alerts(r))
+        work_start(r->x->loop, run_silence, answer, begin(r));
 }

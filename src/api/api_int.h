@@ -77,6 +77,11 @@ bool api_query_number(struct http_exchange *x, struct str name, uint64_t fallbac
 /* The parameter `since`; 0 when absent. False after answering 400. */
 bool api_query_since(struct http_exchange *x, int64_t *ret_wall_us);
 
+/* ---- topics.c ---- */
+
+/* The parameter `partition`; false after answering 400 or 404. */
+bool api_query_partition(struct http_exchange *x, struct log_topic *topic, uint32_t *ret_partition);
+
 /* ---- status.c ---- */
 
 /* The models of the folder, in the exchange's arena. */
@@ -166,7 +171,8 @@ void api_view_rebuild(struct api_request *r);
 void api_groups(struct api_request *r);
 void api_events(struct api_request *r);
 void api_alerts(struct api_request *r);
-void api_alert_action(struct api_request *r);
+void api_alert_test(struct api_request *r);
+void api_alert_silence(struct api_request *r);
 void api_alert_unsilence(struct api_request *r);
 void api_openapi(struct api_request *r);
 void api_health(struct api_request *r);

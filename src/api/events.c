@@ -253,7 +253,7 @@ static bool find_topic(struct watcher *w)
 {
     struct http_exchange *x = w->r->x;
     struct str name = api_query(x, STR("topic"));
-    uint64_t partition;
+    uint32_t partition;
     bool calls = str_eq(name, STR("weir.calls"));
     if (!w->r->key->admin && !calls) {
         api_error(x, 403, ERR_ACCESS, "topic",
@@ -268,10 +268,10 @@ static bool find_topic(struct watcher *w)
                   STR_ARG(str_take(name, 100)));
         return false;
     }
-    if (!api_query_number(x, STR("partition"), 0, log_topic_partitions(topic) - 1, &partition) ||
+    if (!api_query_partition(x, topic, &partition) ||
         !api_query_number(x, STR("latest"), 0, 10000, &w->latest))
         return false;
-    w->part = log_topic_part(topic, (uint32_t)partition);
+    w->part = log_topic_part(topic, partition);
     w->key = w->r->key->admin ? STR_NONE : w->r->key->name;
     w->brief = calls && str_eq(api_query(x, STR("bodies")), STR("0"));
     return true;

@@ -13,9 +13,9 @@ static const struct api_route routes[] = {
     {STR_INIT("POST"), STR_INIT("/v1/messages"), API_KEY, api_messages},
     {STR_INIT("POST"), STR_INIT("/v1/messages/count_tokens"), API_KEY, api_count_tokens},
     {STR_INIT("POST"), STR_INIT("/v1/responses"), API_KEY, api_responses},
-    {STR_INIT("GET"), STR_INIT("/v1/responses/*"), API_KEY, api_response},
-    {STR_INIT("POST"), STR_INIT("/v1/responses/*"), API_KEY, api_response_post},
-    {STR_INIT("DELETE"), STR_INIT("/v1/responses/*"), API_KEY, api_response_delete},
+    {STR_INIT("GET"), STR_INIT("/v1/responses/**"), API_KEY, api_response},
+    {STR_INIT("POST"), STR_INIT("/v1/responses/**"), API_KEY, api_response_post},
+    {STR_INIT("DELETE"), STR_INIT("/v1/responses/**"), API_KEY, api_response_delete},
     {STR_INIT("POST"), STR_INIT("/v1/traces"), API_KEY, api_otlp_traces},
     {STR_INIT("POST"), STR_INIT("/v1/metrics"), API_KEY, api_otlp_metrics},
     {STR_INIT("POST"), STR_INIT("/v1/logs"), API_KEY, api_otlp_logs},
@@ -26,7 +26,7 @@ static const struct api_route routes[] = {
     {STR_INIT("POST"), STR_INIT("/api/public/otel/v1/metrics"), API_KEY, api_otlp_metrics},
     {STR_INIT("POST"), STR_INIT("/api/public/otel/v1/logs"), API_KEY, api_otlp_logs},
     {STR_INIT("GET"), STR_INIT("/v1/models"), API_KEY, api_models},
-    {STR_INIT("GET"), STR_INIT("/v1/models/*"), API_KEY, api_model},
+    {STR_INIT("GET"), STR_INIT("/v1/models/**"), API_KEY, api_model},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls/*"), API_KEY, api_call},
     {STR_INIT("GET"), STR_INIT("/api/v1/spans"), API_KEY, api_spans},
@@ -41,9 +41,10 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/api/v1/blobs/*"), API_ADMIN, api_blob},
     {STR_INIT("GET"), STR_INIT("/api/v1/topics"), API_ADMIN, api_topics},
     {STR_INIT("GET"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic},
-    {STR_INIT("POST"), STR_INIT("/api/v1/topics/*"), API_ADMIN, api_topic_write},
+    {STR_INIT("GET"), STR_INIT("/api/v1/topics/*/records"), API_ADMIN, api_topic},
+    {STR_INIT("POST"), STR_INIT("/api/v1/topics/*/records"), API_ADMIN, api_topic_write},
     {STR_INIT("GET"), STR_INIT("/api/v1/models"), API_KEY, api_native_models},
-    {STR_INIT("POST"), STR_INIT("/api/v1/models/*"), API_ADMIN, api_model_action},
+    {STR_INIT("POST"), STR_INIT("/api/v1/models/**"), API_ADMIN, api_model_action},
     {STR_INIT("GET"), STR_INIT("/api/v1/status"), API_ADMIN, api_status},
     {STR_INIT("GET"), STR_INIT("/api/v1/stats"), API_KEY, api_stats},
     {STR_INIT("GET"), STR_INIT("/api/v1/view"), API_ADMIN, api_view},
@@ -51,8 +52,9 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/api/v1/groups"), API_ADMIN, api_groups},
     {STR_INIT("GET"), STR_INIT("/api/v1/events"), API_KEY, api_events},
     {STR_INIT("GET"), STR_INIT("/api/v1/alerts"), API_ADMIN, api_alerts},
-    {STR_INIT("POST"), STR_INIT("/api/v1/alerts/*"), API_ADMIN, api_alert_action},
-    {STR_INIT("DELETE"), STR_INIT("/api/v1/alerts/*"), API_ADMIN, api_alert_unsilence},
+    {STR_INIT("POST"), STR_INIT("/api/v1/alerts/*/test"), API_ADMIN, api_alert_test},
+    {STR_INIT("POST"), STR_INIT("/api/v1/alerts/*/silence"), API_ADMIN, api_alert_silence},
+    {STR_INIT("DELETE"), STR_INIT("/api/v1/alerts/*/silence"), API_ADMIN, api_alert_unsilence},
     {STR_INIT("GET"), STR_INIT("/api/v1/openapi.json"), API_PUBLIC, api_openapi},
     {STR_INIT("GET"), STR_INIT("/health"), API_PUBLIC, api_health},
     {STR_INIT("GET"), STR_INIT("/metrics"), API_LOOPBACK, api_metrics},
@@ -63,42 +65,66 @@ static const struct api_route routes[] = {
 
 enum { ROUTE_COUNT = sizeof routes / sizeof routes[0] };
 
-static bool path_matches(const struct api_route *route, struct str path, struct str *ret_rest)
+/* '*' stands for one segment, a final '**' for anything but nothing. What follows from the first of
+ * them on is *ret_rest. */
+static bool path_matches(struct str pattern, struct str path, struct str *ret_rest)
 {
-    struct str pattern = route->path;
-    if (!str_ends(pattern, STR("*")))
-        return str_eq(pattern, path);
-    pattern.len--;
-    if (!str_starts(path, pattern) || path.len == pattern.len)
-        return false;
-    *ret_rest = str_skip(path, pattern.len);
-    return true;
+    struct str rest = STR_NONE;
+    for (;;) {
+        ptrdiff_t star = str_index(pattern, '*');
+        if (star < 0) {
+            *ret_rest = rest;
+            return str_eq(pattern, path);
+        }
+        if (!str_starts(path, str_take(pattern, (size_t)star)))
+            return false;
+        path = str_skip(path, (size_t)star);
+        pattern = str_skip(pattern, (size_t)star + 1);
+        rest = rest.ptr ? rest : path;
+        bool all = str_eq(pattern, STR("*"));
+        ptrdiff_t slash = str_index(path, '/');
+        size_t len = all || slash < 0 ? path.len : (size_t)slash;
+        if (!len)
+            return false;
+        path = str_skip(path, len);
+        pattern = all ? STR("") : pattern;
+    }
 }
 
-static void refuse_method(struct http_exchange *x, const char *allowed)
+/* exact: the path has routes without '*', and those are all it has. */
+static void refuse_method(struct http_exchange *x, bool exact)
 {
+    struct buf allowed BUF_AUTO;
     struct openai_problem problem;
-    struct http_header allow = HTTP_HEADER("allow", str_from_c(allowed));
+    struct str rest;
+    buf_init(&allowed, 256);
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        if (path_matches(routes[i].path, x->path, &rest) && (!exact || !rest.ptr) &&
+            str_find(buf_str(&allowed), routes[i].method) < 0)
+            buf_printf(&allowed, "%s%s", allowed.len ? ", " : "", routes[i].method.ptr);
+    struct http_header allow = HTTP_HEADER("allow", buf_str(&allowed));
     openai_problem_set(&problem, "invalid_request_error", NULL, "method_not_allowed",
-                       "%.*s is not offered at %.*s; use %s", STR_ARG(str_take(x->method, 16)),
-                       STR_ARG(str_take(x->path, 200)), allowed);
+                       "%.*s is not offered at %.*s; use %.*s", STR_ARG(str_take(x->method, 16)),
+                       STR_ARG(str_take(x->path, 200)), STR_ARG(buf_str(&allowed)));
     api_error_with(x, 405, &allow, &problem);
 }
 
 /* NULL after answering 404 or 405. */
 static const struct api_route *find_route(struct http_exchange *x, struct str *ret_rest)
 {
-    const struct api_route *other = NULL;
+    bool other = false;
+    bool exact = false;
     bool head = str_eq(x->method, STR("HEAD"));
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        if (!path_matches(&routes[i], x->path, ret_rest))
+        if (!path_matches(routes[i].path, x->path, ret_rest) || (exact && ret_rest->ptr))
             continue;
         if (str_eq(routes[i].method, head ? STR("GET") : x->method))
             return &routes[i];
-        other = &routes[i];
+        other = true;
+        exact = !ret_rest->ptr;
     }
     if (other)
-        refuse_method(x, other->method.ptr);
+        refuse_method(x, exact);
     else
         api_error(x, 404, ERR_NOT_FOUND, NULL,
                   "nothing is served at %.*s: chat is POST /v1/chat/completions or /v1/messages, "

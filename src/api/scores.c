@@ -12,9 +12,9 @@
 #include "view/traces.h"
 
 enum {
-    NAME_BYTES_MAX = 128,
-    LABEL_BYTES_MAX = 256,
-    COMMENT_BYTES_MAX = 64 << 10,
+    NAME_CHARS_MAX = 128,
+    LABEL_CHARS_MAX = 256,
+    COMMENT_CHARS_MAX = 64 << 10,
     NESTING_MAX = 32,
     LIMIT_DEFAULT = 50,
     LIMIT_MAX = 1000,
@@ -36,18 +36,18 @@ struct score_work {
 static const struct {
     struct str name;
     size_t at;
-    size_t bytes_max; /* of a text; 0: any value */
+    size_t chars_max; /* of a text; 0: any value */
     size_t hex;       /* digits that it must have */
 } members[] = {
-    {STR_INIT("id"), offsetof(struct score, id), NAME_BYTES_MAX, 0},
-    {STR_INIT("name"), offsetof(struct score, name), NAME_BYTES_MAX, 0},
+    {STR_INIT("id"), offsetof(struct score, id), NAME_CHARS_MAX, 0},
+    {STR_INIT("name"), offsetof(struct score, name), NAME_CHARS_MAX, 0},
     {STR_INIT("value"), offsetof(struct score, value), 0, 0},
-    {STR_INIT("comment"), offsetof(struct score, comment), COMMENT_BYTES_MAX, 0},
-    {STR_INIT("call"), offsetof(struct score, call), NAME_BYTES_MAX, 32},
-    {STR_INIT("trace_id"), offsetof(struct score, trace_id), NAME_BYTES_MAX, 32},
-    {STR_INIT("span_id"), offsetof(struct score, span_id), NAME_BYTES_MAX, 16},
-    {STR_INIT("session"), offsetof(struct score, session), LABEL_BYTES_MAX, 0},
-    {STR_INIT("source"), offsetof(struct score, source), NAME_BYTES_MAX, 0},
+    {STR_INIT("comment"), offsetof(struct score, comment), COMMENT_CHARS_MAX, 0},
+    {STR_INIT("call"), offsetof(struct score, call), NAME_CHARS_MAX, 32},
+    {STR_INIT("trace_id"), offsetof(struct score, trace_id), NAME_CHARS_MAX, 32},
+    {STR_INIT("span_id"), offsetof(struct score, span_id), NAME_CHARS_MAX, 16},
+    {STR_INIT("session"), offsetof(struct score, session), LABEL_CHARS_MAX, 0},
+    {STR_INIT("source"), offsetof(struct score, source), NAME_CHARS_MAX, 0},
     {STR_INIT("metadata"), offsetof(struct score, metadata), 0, 0},
 };
 
@@ -59,15 +59,25 @@ static bool is_hex(const struct json_value *value, size_t digits)
     return hex_decode(json_text_raw(value), bytes, digits / 2) == ERR_OK;
 }
 
+static size_t chars_of(struct http_exchange *x, const struct json_value *value)
+{
+    struct str text = json_text(value, x->arena);
+    size_t chars = 0;
+    for (size_t i = 0; i < text.len; i++)
+        chars += ((unsigned char)text.ptr[i] & 0xC0) != 0x80;
+    return chars;
+}
+
 /* False after answering 400. */
 static bool check_member(struct http_exchange *x, size_t i, const struct json_value *value)
 {
-    if (value->kind == JSON_NULL || !members[i].bytes_max)
+    if (value->kind == JSON_NULL || !members[i].chars_max)
         return true;
     if (value->kind != JSON_STRING || !json_text_len(value) ||
-        json_text_len(value) > members[i].bytes_max) {
-        api_error(x, 400, ERR_INVALID, members[i].name.ptr, "%s must be a text of 1 to %zu bytes",
-                  members[i].name.ptr, members[i].bytes_max);
+        chars_of(x, value) > members[i].chars_max) {
+        api_error(x, 400, ERR_INVALID, members[i].name.ptr,
+                  "%s must be a text of 1 to %zu characters", members[i].name.ptr,
+                  members[i].chars_max);
         return false;
     }
     if (members[i].hex && !is_hex(value, members[i].hex)) {
@@ -109,13 +119,13 @@ static bool check_score(struct http_exchange *x, const struct score *s)
     bool good =
         v->kind == JSON_TRUE || v->kind == JSON_FALSE ||
         (v->kind == JSON_NUMBER && json_to_double(v, &number) == ERR_OK) ||
-        (v->kind == JSON_STRING && json_text_len(v) > 0 && json_text_len(v) <= LABEL_BYTES_MAX);
+        (v->kind == JSON_STRING && json_text_len(v) > 0 && chars_of(x, v) <= LABEL_CHARS_MAX);
     if (!s->name.raw.len) {
         api_error(x, 400, ERR_INVALID, "name", "a score needs a name, like 'helpful'");
     } else if (!good) {
         api_error(x, 400, ERR_INVALID, "value",
-                  "value must be a number, true or false, or a text of 1 to %d bytes",
-                  LABEL_BYTES_MAX);
+                  "value must be a number, true or false, or a text of 1 to %d characters",
+                  LABEL_CHARS_MAX);
     } else if (!s->call.raw.len && !s->trace_id.raw.len && !s->session.raw.len) {
         api_error(
             x, 400, ERR_INVALID, "call",
@@ -262,12 +272,12 @@ void api_score_delete(struct api_request *r)
     struct json_writer out;
     struct buf id BUF_AUTO;
     struct str text = api_decode(r->x->arena, r->rest);
-    if (!text.len || text.len > NAME_BYTES_MAX) {
+    if (!text.len || text.len > NAME_CHARS_MAX) {
         api_error(r->x, 404, ERR_NOT_FOUND, "id", "no score has such an id");
         return;
     }
     struct score_work *w = begin_write(r);
-    buf_init(&id, 8 * NAME_BYTES_MAX);
+    buf_init(&id, 8 * NAME_CHARS_MAX);
     json_writer_init(&out, &id);
     json_str(&out, text);
     json_writer_init(&out, &w->json);

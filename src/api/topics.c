@@ -12,6 +12,19 @@ enum {
     PAGE_BYTES_MAX = 32 << 20,
 };
 
+bool api_query_partition(struct http_exchange *x, struct log_topic *topic, uint32_t *ret_partition)
+{
+    uint64_t partition;
+    if (!api_query_number(x, STR("partition"), 0, INT32_MAX, &partition))
+        return false;
+    *ret_partition = (uint32_t)partition;
+    if (partition < log_topic_partitions(topic))
+        return true;
+    api_error(x, 404, ERR_NOT_FOUND, "partition", "topic '%.*s' has %u partitions, from 0 on",
+              STR_ARG(log_topic_name(topic)), log_topic_partitions(topic));
+    return false;
+}
+
 /* ---- Topics ---- */
 
 void api_topics(struct api_request *r)
@@ -200,13 +213,13 @@ static void read_topic(struct api_request *r, struct log_topic *topic)
 {
     struct http_exchange *x = r->x;
     struct records_work *w = ARENA_NEW(x->arena, struct records_work);
-    uint64_t partition;
+    uint32_t partition;
     w->r = r;
-    if (!api_query_number(x, STR("partition"), 0, log_topic_partitions(topic) - 1, &partition) ||
+    if (!api_query_partition(x, topic, &partition) ||
         !api_query_number(x, STR("limit"), LIMIT_DEFAULT, LIMIT_MAX, &w->limit) ||
         !api_query_number(x, STR("wait_ms"), 0, 30000, &w->wait_ms))
         return;
-    w->part = log_topic_part(topic, (uint32_t)partition);
+    w->part = log_topic_part(topic, partition);
     if (!read_from(w))
         return;
     buf_init(&w->body, 3 * (size_t)PAGE_BYTES_MAX);

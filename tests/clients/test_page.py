@@ -181,7 +181,19 @@ def test_a_conversation(weir, tab):
         expect(tab.locator(".message.assistant").nth(turn)).to_contain_text("omega7")
         expect(tab.locator(".message.assistant").nth(turn).get_by_role("link")).to_be_visible()
     assert [m["role"] for m in weir.last()["request"]["messages"]] == ["user", "assistant", "user"]
+    session = weir.last()["session"]
+    listed = tab.get_by_role("complementary", name="Conversations").get_by_role("link")
+    expect(listed).to_contain_text("2 turns", timeout=8000)
     check(tab, "chat")
+    tab.get_by_role("button", name="New conversation").click()
+    expect(tab.locator(".message")).to_have_count(0)
+    listed.click()
+    expect(tab.locator(".message")).to_have_count(4)
+    assert session in tab.url, "a conversation is a link"
+    tab.get_by_label("Message").fill("Turn 2")
+    tab.keyboard.press("Enter")
+    expect(tab.locator(".message.assistant").nth(2)).to_contain_text("omega7")
+    assert len(weir.last()["request"]["messages"]) == 5 and weir.last()["session"] == session
 
 
 def test_a_trace_and_what_people_say(weir, tab):
