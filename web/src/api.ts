@@ -85,13 +85,35 @@ export async function send<T>(method: string, path: string, body?: unknown): Pro
     return answer.json();
 }
 
+// Resolves when the tab is in sight, or the signal says stop.
+function inSight(signal: AbortSignal): Promise<void> {
+    return new Promise(done => {
+        const look = () => {
+            if (document.hidden && !signal.aborted) return;
+            document.removeEventListener("visibilitychange", look);
+            signal.removeEventListener("abort", look);
+            done();
+        };
+        document.addEventListener("visibilitychange", look);
+        signal.addEventListener("abort", look);
+        look();
+    });
+}
+
 // Records of a topic as they come, by server-sent events, until the signal says stop. What breaks off is taken up again where it was.
+// A tab that nobody sees holds no connection: browsers have six of them for a server, over all tabs.
 export async function follow(topic: string, query: Record<string, string | number>, onRecord: (r: LogRecord) => void, signal: AbortSignal, onGap?: (skipped: number) => void) {
     const words = Object.entries({topic, ...query}).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join("&");
     let last = "";
     for (let pause = 1000; !signal.aborted; pause = Math.min(2 * pause, 30000)) {
+        await inSight(signal);
+        if (signal.aborted) return;
+        const connection = new AbortController();
+        const leave = () => { if (document.hidden || signal.aborted) connection.abort(); };
+        document.addEventListener("visibilitychange", leave);
+        signal.addEventListener("abort", leave);
         try {
-            const answer = await fetch("/api/v1/events?" + words, {headers: {authorization: `Bearer ${key()}`, ...(last ? {"last-event-id": last} : {})}, signal});
+            const answer = await fetch("/api/v1/events?" + words, {headers: {authorization: `Bearer ${key()}`, ...(last ? {"last-event-id": last} : {})}, signal: connection.signal});
             if (!answer.ok) {
                 const error = await failure(answer);
                 if (answer.status < 500) throw error;
@@ -106,7 +128,11 @@ export async function follow(topic: string, query: Record<string, string | numbe
         } catch (e) {
             if (signal.aborted) return;
             if (e instanceof Failure) throw e;
+        } finally {
+            document.removeEventListener("visibilitychange", leave);
+            signal.removeEventListener("abort", leave);
         }
+        if (document.hidden) continue;
         await new Promise(done => setTimeout(done, pause));
     }
 }

@@ -35,7 +35,7 @@ function saidIn(calls: Call[]): {model: string; said: Said[]} | undefined {
 }
 
 function Sessions({current, turn}: {current: string; turn: number}) {
-    const {data} = useLoad(signal => get<SessionPage>("sessions", {limit: 50}, signal), [turn]);
+    const {data} = useLoad(signal => get<SessionPage>("sessions", {limit: 50}, signal), [turn], 4000);
     const ours = (data?.sessions ?? []).filter(s => s.session.startsWith(OURS));
     if (ours.length === 0) return null;
     return <aside class="sessions" aria-label="Conversations">{ours.map(s =>
