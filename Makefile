@@ -184,6 +184,10 @@ bench: all ## Measure Weir beside nginx, Portkey and LiteLLM into bench/RESULTS.
 	@tools/packages bench
 	@bench/run $(BENCH)
 
+bench-local: all models $(OUT)/bench/bench_engine ## Measure local models beside llama-server and llama-batched-bench (BENCH='--quick')
+	@tools/packages llama-source
+	@bench/local $(BENCH)
+
 conformance: all ## Try Weir, Portkey and LiteLLM with one table of cases, into bench/RESULTS.md
 	@bench/conformance $(BENCH)
 
@@ -222,5 +226,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: crash all models run packages unit gates replay fuzz clients bench conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
+.PHONY: crash all models run packages unit gates replay fuzz clients bench bench-local conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

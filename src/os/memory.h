@@ -19,7 +19,12 @@
 /* Pages that were written but hold only zeros go back to the kernel, which hands out such pages
  * again when they are written next: nothing changes but how much memory is taken. Looked at are
  * private anonymous mappings of min_bytes to max_bytes; takes about 0.2 ms a MiB. Nobody may write
- * to them meanwhile. Returns the bytes given back. */
+ * to them meanwhile. Returns the bytes given back.
+ *
+ * /proc/self/maps is the one way to where they are: who asks is a caller of llama.cpp, whose API
+ * neither says where a context's caches lie nor lets them be allocated by its user, and which
+ * clears them by memset on pages that mmap had zeroed. (A malloc or memset of our own before libc's
+ * would touch all other code of the process.) */
 size_t os_memory_give_back_zeros(size_t min_bytes, size_t max_bytes);
 
 #endif

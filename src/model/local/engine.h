@@ -25,7 +25,8 @@ enum {
     ENGINE_QUEUE_MAX = 100000,
     ENGINE_THREADS_MAX = 1024,
     ENGINE_LINKS_MAX = 256,
-    ENGINE_PART_MS = 100,
+    ENGINE_PART_MS = 200,       /* of prompts in a round, while answers wait for it */
+    ENGINE_PART_ALONE_MS = 400, /* while none does */
     ENGINE_BACKLOG_BYTES = 64 << 10,
 };
 

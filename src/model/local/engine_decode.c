@@ -123,18 +123,29 @@ static void decode_part(struct engine *e, struct engine_seq *seq, double budget_
     engine_use_flush(use);
 }
 
-/* Parts of prompts, for about ENGINE_PART_MS. */
+/* How long prompts may take in this round. Larger parts are computed in less time, so they get the
+ * longer time while nobody waits for a token. */
+static double prompt_budget_us(const struct engine *e)
+{
+    for (unsigned slot = 0; slot < e->model.parallel; slot++)
+        if (e->slots[slot].seq && engine_seq_wants_token(e->slots[slot].seq))
+            return ENGINE_PART_MS * 1000.0;
+    return ENGINE_PART_ALONE_MS * 1000.0;
+}
+
+/* Parts of prompts, for about that time. */
 static void decode_prompts(struct engine *e)
 {
     uint64_t start_us = os_now_us();
-    double budget_us = ENGINE_PART_MS * 1000.0;
+    const double most_us = prompt_budget_us(e);
+    double budget_us = most_us;
     struct engine_seq *seq;
     while (budget_us > ENGINE_PART_STEP * e->prompt_us && (seq = next_prompt(e))) {
         decode_part(e, seq, budget_us);
-        budget_us = ENGINE_PART_MS * 1000.0 - (double)(os_now_us() - start_us);
+        budget_us = most_us - (double)(os_now_us() - start_us);
     }
     /* Slower than that: a part a round all the same. */
-    if (budget_us == ENGINE_PART_MS * 1000.0 && (seq = next_prompt(e)))
+    if (budget_us == most_us && (seq = next_prompt(e)))
         decode_part(e, seq, budget_us);
 }
 
