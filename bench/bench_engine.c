@@ -15,7 +15,12 @@
 #include "os/child.h"
 #include "os/clock.h"
 
-enum { STACK_BYTES = 64 << 20, SCRATCH_BYTES_MAX = 4 << 20, PROMPT_STRIDE = 131 };
+enum {
+    STACK_BYTES = 64 << 20,
+    SCRATCH_BYTES_MAX = 4 << 20,
+    PROMPT_STRIDE = 131,
+    CONTEXT_TOKENS_MAX = 100000
+};
 #define KV_BYTES ((uint64_t)512 << 20)
 
 static void request(struct buf *body, unsigned number, long prompt, long answer)
@@ -90,6 +95,15 @@ static void measure(struct engine *e, unsigned sequences, long prompt, long answ
     fflush(stdout);
 }
 
+static long number(const char *text)
+{
+    uint64_t value;
+    if (str_to_u64(str_from_c(text), &value) == ERR_OK && value > 0 && value < CONTEXT_TOKENS_MAX)
+        return (long)value;
+    fprintf(stderr, "'%s' is not a number of 1 to %d\n", text, CONTEXT_TOKENS_MAX - 1);
+    exit(2);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 7)
@@ -102,7 +116,7 @@ int main(int argc, char **argv)
     os_child_grow_stack(STACK_BYTES);
     unsigned parallel = 1;
     for (int i = 6; i < argc; i++)
-        parallel = (unsigned)atoi(argv[i]) > parallel ? (unsigned)atoi(argv[i]) : parallel;
+        parallel = (unsigned)number(argv[i]) > parallel ? (unsigned)number(argv[i]) : parallel;
     const struct engine_options options = {
         .name = STR("bench"), .link_count = 1, .queue = 8, .parallel = parallel};
     struct engine e = {.options = &options};
@@ -118,8 +132,8 @@ int main(int argc, char **argv)
     e.links[0] = (struct engine_link){.engine = &e, .fd = -1};
     buf_init(&e.links[0].out, SIZE_MAX);
     for (int i = 6; i < argc; i++)
-        measure(&e, (unsigned)atoi(argv[i]), atol(argv[3]),
-                atol(argv[4]) + atol(argv[5]) * atol(argv[i]));
+        measure(&e, (unsigned)number(argv[i]), number(argv[3]),
+                number(argv[4]) + number(argv[5]) * number(argv[i]));
     buf_release(&e.links[0].out);
     mem_free(e.links);
     engine_finish(&e);

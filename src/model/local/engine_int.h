@@ -104,6 +104,7 @@ struct engine_slot {
     struct engine_seq *seq; /* NULL: free */
     llama_token *kept;      /* tokens of a prompt that its cache holds, from position 0 on */
     int32_t kept_count;
+    unsigned hits; /* prompts that what it keeps served */
     uint64_t used_us;
 };
 
@@ -203,10 +204,10 @@ bool engine_seq_wants_token(const struct engine_seq *seq);
 
 /* ---- engine_prefix.c ---- */
 
-/* The free slot that serves it best, which keeps *ret_cached of its tokens afterwards; -1: none is
- * free. */
+/* The free slot that serves it at the least loss, which keeps *ret_cached of its tokens afterwards;
+ * -1: none is free. */
 int engine_prefix_slot(struct engine *e, const struct engine_seq *seq, int32_t *ret_cached);
-/* Before its first part: take over the cells of a busy slot that has more of its prompt. */
+/* Before its first part: take over the cells of another slot that has more of its prompt. */
 void engine_prefix_copy(struct engine *e, struct engine_seq *seq);
 /* Its prompt is in the slot's cache up to its position. */
 void engine_prefix_note(struct engine *e, const struct engine_seq *seq);

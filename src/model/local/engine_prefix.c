@@ -5,15 +5,22 @@
  * so an answer does not depend on what was asked before. (The tokens of an answer were decoded one
  * by one, which ggml does with another kernel.)
  *
- * Slots keep their cache until it is needed; what they keep is part of the caches' memory, which is
- * fixed when the model is loaded. */
+ * Slots keep their cache until it is needed. The limit is local.parallel: what they keep is part of
+ * the caches' memory, which is fixed when the model is loaded. A prompt gets the slot where what it
+ * finds is worth most beside what is lost there, and copies from another one what that has more of.
+ */
+#include <math.h>
+
 #include "base/assert.h"
 #include "base/mem.h"
 #include "model/local/engine_int.h"
 #include "os/clock.h"
 
+/* After so long without use a kept token is worth half. */
+#define KEPT_HALF_US 300e6
+
 enum {
-    /* Cells are copied from a busy slot when that saves as many tokens. */
+    /* Cells are copied from another slot when that saves as many tokens. */
     COPY_TOKENS_MIN = 32,
 };
 
@@ -32,21 +39,31 @@ static int32_t usable(const struct engine *e, const struct engine_slot *slot,
     return n - n % ENGINE_PART_STEP;
 }
 
-/* Of several that keep nothing of use the one that was used longest ago. */
+/* What is lost when only the first `cached` tokens of what a slot keeps stay: a token that served
+ * several prompts counts as many times, and half as much when it is KEPT_HALF_US old. */
+static double loss(const struct engine_slot *slot, int32_t cached, uint64_t now_us)
+{
+    double age = (double)(now_us - slot->used_us) / KEPT_HALF_US;
+    return (double)(slot->kept_count - cached) * (1 + slot->hits) * exp2(-age);
+}
+
 int engine_prefix_slot(struct engine *e, const struct engine_seq *seq, int32_t *ret_cached)
 {
     int best = -1;
     int32_t best_cached = 0;
+    double best_gain = 0;
+    uint64_t now_us = os_now_us();
     for (unsigned i = 0; i < e->model.parallel; i++) {
         const struct engine_slot *slot = &e->slots[i];
         if (slot->seq)
             continue;
         int32_t cached = usable(e, slot, seq);
-        if (best < 0 || cached > best_cached ||
-            (cached == best_cached && slot->used_us < e->slots[best].used_us)) {
-            best = (int)i;
-            best_cached = cached;
-        }
+        double gain = cached - loss(slot, cached, now_us);
+        if (best >= 0 && gain <= best_gain)
+            continue;
+        best = (int)i;
+        best_cached = cached;
+        best_gain = gain;
     }
     if (best < 0)
         return -1;
@@ -56,6 +73,7 @@ int engine_prefix_slot(struct engine *e, const struct engine_seq *seq, int32_t *
     else
         llama.llama_memory_seq_rm(e->model.memory, best, best_cached, -1);
     slot->kept_count = best_cached;
+    slot->hits = best_cached ? slot->hits + 1 : 0;
     *ret_cached = best_cached;
     return best;
 }
@@ -81,7 +99,7 @@ void engine_prefix_copy(struct engine *e, struct engine_seq *seq)
     int best = -1;
     for (unsigned i = 0; i < e->model.parallel; i++) {
         const struct engine_slot *slot = &e->slots[i];
-        int32_t count = slot->seq && slot->seq != seq ? usable(e, slot, seq) : 0;
+        int32_t count = slot->seq != seq ? usable(e, slot, seq) : 0;
         if (count > best_count) {
             best = (int)i;
             best_count = count;
@@ -90,6 +108,7 @@ void engine_prefix_copy(struct engine *e, struct engine_seq *seq)
     if (best < 0)
         return;
     bool works = copy_cells(e, best, seq->slot, best_count);
+    e->slots[best].hits += works;
     seq->position = seq->cached = works ? best_count : 0;
     engine_prefix_note(e, seq);
 }
