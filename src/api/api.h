@@ -33,7 +33,7 @@ struct http_handler api_handler(struct api *api);
 /* The listener whose connections /metrics counts; before the loops run. */
 void api_set_server(struct api *api, const struct http_server *server);
 /* The Kafka listener, for /metrics; before the loops run. */
-void api_set_kafka(struct api *api, const struct kafka_server *server);
+void api_set_kafka(struct api *api, struct kafka_server *server);
 /* GET /health says 503 from now on. Any thread. */
 void api_set_draining(struct api *api);
 

@@ -15,7 +15,7 @@
 struct api {
     struct gateway *gateway;
     const struct http_server *server; /* NULL until it listens */
-    const struct kafka_server *kafka; /* NULL: off */
+    struct kafka_server *kafka;       /* NULL: off */
     struct view *view;                /* NULL: none */
     struct traces *traces;            /* NULL: none */
     struct telemetry *telemetry;
@@ -169,6 +169,7 @@ void api_stats(struct api_request *r);
 void api_view(struct api_request *r);
 void api_view_rebuild(struct api_request *r);
 void api_groups(struct api_request *r);
+void api_group_move(struct api_request *r);
 void api_events(struct api_request *r);
 void api_alerts(struct api_request *r);
 void api_alert_test(struct api_request *r);

@@ -50,6 +50,7 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/api/v1/view"), API_ADMIN, api_view},
     {STR_INIT("POST"), STR_INIT("/api/v1/view/rebuild"), API_ADMIN, api_view_rebuild},
     {STR_INIT("GET"), STR_INIT("/api/v1/groups"), API_ADMIN, api_groups},
+    {STR_INIT("POST"), STR_INIT("/api/v1/groups/*"), API_ADMIN, api_group_move},
     {STR_INIT("GET"), STR_INIT("/api/v1/events"), API_KEY, api_events},
     {STR_INIT("GET"), STR_INIT("/api/v1/alerts"), API_ADMIN, api_alerts},
     {STR_INIT("POST"), STR_INIT("/api/v1/alerts/*/test"), API_ADMIN, api_alert_test},
@@ -244,7 +245,7 @@ struct http_handler api_handler(struct api *api)
     return (struct http_handler){.on_headers = on_headers, .on_request = on_request, .arg = api};
 }
 
-void api_set_kafka(struct api *api, const struct kafka_server *server)
+void api_set_kafka(struct api *api, struct kafka_server *server)
 {
     api->kafka = server;
 }

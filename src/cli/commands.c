@@ -9,6 +9,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_reprice,
     &cli_ledger,
     &cli_topic,
+    &cli_group,
     &cli_model,
     &cli_alert,
     &cli_view,

@@ -99,4 +99,21 @@ typedef void kafka_lag_fn(void *arg, const struct kafka_lag *lag);
 /* Every partition that a group has committed for. The strings live during the call. Any thread. */
 void kafka_server_lag(const struct kafka_server *server, kafka_lag_fn *each, void *arg);
 
+struct kafka_group {
+    struct str id;
+    const char *state; /* Kafka's name */
+    struct str protocol;
+    size_t members;
+};
+
+/* Every group. The strings live during the call. Any thread. */
+void kafka_server_groups(const struct kafka_server *server,
+                         void (*each)(void *arg, const struct kafka_group *group), void *arg);
+/* Where the group goes on reading; *ret_from: where it would have, -1: it had not committed.
+ * ERR_NOT_FOUND: no such group; ERR_BUSY: it has members, whose place is theirs; errors of the log.
+ * Waits for the disk: not on a loop. */
+MUST_CHECK enum err kafka_server_group_move(struct kafka_server *server, struct str group,
+                                            struct str topic, int32_t partition, int64_t offset,
+                                            int64_t *ret_from);
+
 #endif

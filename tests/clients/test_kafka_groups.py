@@ -1,7 +1,7 @@
 """Consumer groups with librdkafka (confluent-kafka), kafkajs and aiokafka: members come, go and die; offsets stay."""
-import asyncio, json, pathlib, signal, subprocess, sys, time, uuid
+import asyncio, json, pathlib, re, signal, subprocess, sys, time, uuid
 
-import aiokafka, brokers, httpx, pytest
+import aiokafka, brokers, httpx, pytest, servers
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -144,6 +144,34 @@ def test_offsets_survive_sigkill(tmp_path):
         consumer = member(server, topic, "durable")
         assert poll_until([consumer], all_of(20))[consumer] == list(range(30, 50))
         consumer.close()
+
+
+def test_weir_group_lists_describes_and_moves(weir):
+    topic = topic_of(weir, partitions=2)
+    producer = Producer({"bootstrap.servers": weir.kafka})
+    for i in range(20):
+        producer.produce(topic, str(i), partition=i % 2)
+    assert producer.flush(10) == 0
+    name = f"moved-{uuid.uuid4().hex[:8]}"
+    consumer = member(weir, topic, name)
+    poll_until([consumer], all_of(20))
+    consumer.commit(asynchronous=False)
+    said = servers.run("group", "list", env=weir.env).stdout
+    assert re.search(rf"^{name} +Stable +1 +", said, re.M), said
+    held = servers.run("group", "reset", name, "--topic", topic, "--to", "start", env=weir.env)
+    assert held.returncode == 1 and "has members" in held.stderr
+    consumer.close()
+    moved = servers.run("group", "reset", name, "--topic", topic, "--partition", "1", "--to", "3", "--json", env=weir.env)
+    assert json.loads(moved.stdout)["offsets"] == [{"partition": 1, "from": 10, "to": 3}], moved.stderr
+    described = servers.run("group", "describe", name, env=weir.env).stdout
+    assert re.search(rf"^{topic} +0 +10 +0$", described, re.M) and re.search(rf"^{topic} +1 +3 +7$", described, re.M), described
+    consumer = member(weir, topic, name)
+    assert len(poll_until([consumer], all_of(7))[consumer]) == 7
+    consumer.close()
+    for wrong, code in ((["--to", "99"], 1), (["--to", "soon"], 1), ([], 2)):
+        assert servers.run("group", "reset", name, "--topic", topic, *wrong, env=weir.env).returncode == code
+    missing = servers.run("group", "reset", "nobody", "--topic", topic, "--to", "end", env=weir.env)
+    assert missing.returncode == 1 and "no group 'nobody'" in missing.stderr
 
 
 def test_kafkajs(weir):
