@@ -196,6 +196,11 @@ crash: all ## Kill Weir at random under load for SECONDS=3600 and look for what 
 	@WEIR='$(CURDIR)/$(BUILD)/weir' WEIR_CRASH_SECONDS='$(or $(SECONDS),3600)' $(BUILD)/venv/bin/python -m pytest -q \
 	    tests/clients/test_crash.py
 
+crash-kafka: all ## The same with Kafka clients: idempotent and transactional producers, copiers, groups (SECONDS=3600)
+	@tools/test-env
+	@PATH='$(CURDIR)/build/node/bin:$(PATH)' WEIR='$(CURDIR)/$(OUT)/weir' SECONDS='$(or $(SECONDS),3600)' build/venv/bin/python -m pytest -q -s \
+	    tests/clients/test_kafka_crash.py
+
 lock: ## Write the lock files of tests/clients anew
 	@tools/test-env --lock
 
@@ -226,5 +231,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: crash all models run packages unit gates replay fuzz clients bench bench-local conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
+.PHONY: crash crash-kafka all models run packages unit gates replay fuzz clients bench bench-local conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

@@ -196,7 +196,7 @@ static void any_order(void **state)
             switch (os_random_u64() % 6) {
             case 0: {
                 bool anew = os_random_u64() % 2;
-                v = txn_init(&t, anew ? &newcomer : c, 5000, (int64_t)(step + 100), now);
+                v = txn_init(&t, anew ? &newcomer : c, 5000, (int64_t)step + 100, now);
                 if (v.error == KAFKA_NONE) {
                     struct txn after = t;
                     if (v.changes) {
