@@ -188,6 +188,9 @@ bench-local: all models $(OUT)/bench/bench_engine ## Measure local models beside
 	@tools/packages llama-source
 	@bench/local $(BENCH)
 
+bench-spans: all ## Measure how fast spans are taken by OTLP (BENCH='--gzip --seconds 10')
+	@bench/spans $(BENCH)
+
 conformance: all ## Try Weir, Portkey and LiteLLM with one table of cases, into bench/RESULTS.md
 	@bench/conformance $(BENCH)
 
@@ -231,5 +234,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: crash crash-kafka all models run packages unit gates replay fuzz clients bench bench-local conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
+.PHONY: crash crash-kafka all models run packages unit gates replay fuzz clients bench bench-local bench-spans conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

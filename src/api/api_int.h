@@ -145,6 +145,8 @@ void api_response_delete(struct api_request *r);
 void api_otlp_traces(struct api_request *r);
 void api_otlp_metrics(struct api_request *r);
 void api_otlp_logs(struct api_request *r);
+void api_import(struct api_request *r);
+void api_import_position(struct api_request *r);
 void api_spans(struct api_request *r);
 void api_trace(struct api_request *r);
 void api_sessions(struct api_request *r);

@@ -29,6 +29,8 @@ static const struct api_route routes[] = {
     {STR_INIT("GET"), STR_INIT("/v1/models/**"), API_KEY, api_model},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls"), API_KEY, api_calls},
     {STR_INIT("GET"), STR_INIT("/api/v1/calls/*"), API_KEY, api_call},
+    {STR_INIT("POST"), STR_INIT("/api/v1/import"), API_ADMIN, api_import},
+    {STR_INIT("GET"), STR_INIT("/api/v1/import"), API_ADMIN, api_import_position},
     {STR_INIT("GET"), STR_INIT("/api/v1/spans"), API_KEY, api_spans},
     {STR_INIT("GET"), STR_INIT("/api/v1/traces/*"), API_KEY, api_trace},
     {STR_INIT("GET"), STR_INIT("/api/v1/sessions"), API_KEY, api_sessions},

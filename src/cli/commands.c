@@ -8,6 +8,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_call,
     &cli_reprice,
     &cli_ledger,
+    &cli_import,
     &cli_topic,
     &cli_group,
     &cli_model,

@@ -14,6 +14,7 @@ extern const struct cli_command cli_call;
 extern const struct cli_command cli_chat;
 extern const struct cli_command cli_check;
 extern const struct cli_command cli_group;
+extern const struct cli_command cli_import;
 extern const struct cli_command cli_ledger;
 extern const struct cli_command cli_model;
 extern const struct cli_command cli_reprice;
