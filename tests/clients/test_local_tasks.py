@@ -204,6 +204,20 @@ def test_what_a_prompt_shares_does_not_change_the_answer(weir):
         assert {text for text, _ in pool.map(one, [1] * 6)} == {first[0]}
 
 
+def test_how_long_prompts_are_cut_does_not_change_the_answer(weir):
+    """Alone, beside others, and with a part of the prompt that was there already: the same logprobs to the last digit."""
+    def one(words):
+        messages = [{"role": "user", "content": "".join(f"{i % 7} and " for i in range(words)) + f"then {words}?"}]
+        answer = chat(weir, messages=messages, seed=words, temperature=1, max_tokens=8, logprobs=True, top_logprobs=2)
+        return [(t.token, t.logprob, [top.logprob for top in t.top_logprobs]) for t in answer.choices[0].logprobs.content]
+    lengths = [9, 14, 15, 31, 47, 90, 150]
+    alone = [one(n) for n in lengths]
+    for order in (lengths, lengths[::-1], lengths):
+        with concurrent.futures.ThreadPoolExecutor(len(lengths)) as pool:
+            beside = dict(zip(order, pool.map(one, order)))
+        assert [beside[n] for n in lengths] == alone
+
+
 def test_tokenize(weir):
     pieces = tokens_of(weir, content="hello w\u00f6rld <|im_end|>", with_pieces=True)
     assert "".join(p["piece"] for p in pieces) == "hello w\u00f6rld <|im_end|>" and len(pieces) > 6

@@ -10,7 +10,7 @@
  *
  * 1. A seed gives the same answer whatever else is decoded: every sequence has its own attention
  *    cache, and how prompts are cut into calls changes no result (engine_decode.c).
- * 2. Prompts hold the others' tokens back by about ENGINE_PART_MS a round.
+ * 2. Prompts hold the others' tokens back by about ENGINE_PART_MS, or one part, a round.
  * 3. Waiting uses are bounded (options.queue; 429 beyond), and hold tokens, not text.
  * 4. What a use has not got rid of is bounded by its window (frame.h) and ENGINE_BACKLOG_BYTES:
  *    then it is not decoded further until the gateway asks for more.

@@ -57,8 +57,11 @@ static int32_t part_tokens(const struct engine *e, const struct engine_seq *seq,
     int32_t most =
         engine_seq_scores_prompt(seq) ? ENGINE_SCORED_TOKENS_MAX : ENGINE_PROMPT_TOKENS_MAX;
     int32_t part = fit < most ? (int32_t)fit : most;
-    part -= part % ENGINE_PART_STEP;
-    part = part < ENGINE_PART_STEP ? ENGINE_PART_STEP : part;
+    int32_t tiled = engine_prefix_tiled(e, seq) - seq->position;
+    int32_t step = tiled > 0 ? e->model.tile : ENGINE_PART_STEP;
+    part -= part % step;
+    part = part < step ? step : part;
+    left = tiled > 0 ? tiled : left;
     return left <= part + 1 ? left : part;
 }
 

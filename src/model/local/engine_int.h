@@ -104,7 +104,8 @@ struct engine_slot {
     struct engine_seq *seq; /* NULL: free */
     llama_token *kept;      /* tokens of a prompt that its cache holds, from position 0 on */
     int32_t kept_count;
-    unsigned hits; /* prompts that what it keeps served */
+    int32_t kept_tiled; /* engine_prefix_tiled of that prompt */
+    unsigned hits;      /* prompts that what it keeps served */
     uint64_t used_us;
 };
 
@@ -209,6 +210,9 @@ bool engine_seq_wants_token(const struct engine_seq *seq);
 int engine_prefix_slot(struct engine *e, const struct engine_seq *seq, int32_t *ret_cached);
 /* Before its first part: take over the cells of another slot that has more of its prompt. */
 void engine_prefix_copy(struct engine *e, struct engine_seq *seq);
+/* How much of its prompt, from its beginning, is decoded in whole tiles: the rest goes in calls
+ * with fewer rows. A function of the prompt alone, or results would depend on how it was cut. */
+int32_t engine_prefix_tiled(const struct engine *e, const struct engine_seq *seq);
 /* Its prompt is in the slot's cache up to its position. */
 void engine_prefix_note(struct engine *e, const struct engine_seq *seq);
 /* It leaves the slot: what it generated goes from the cache. */

@@ -155,8 +155,8 @@ static void choose_context(struct engine_model *m, const struct engine_model_opt
 
 /* Attention is computed the same way whatever else is decoded in the same call and however a prompt
  * was cut, so that a seed gives the same answer at any load: every sequence has its own cache
- * (kv_unified off), and ggml's flash attention, which takes other ways from 64 rows on and for a
- * lone sequence with several threads, is off. */
+ * (kv_unified off). ggml's flash attention takes another way from 64 rows on, which
+ * engine_prefix_tiled is for, and with several threads one for a lone sequence, where it is off. */
 static struct llama_context_params context_params(const struct engine_model *m)
 {
     struct llama_context_params p = llama.llama_context_default_params();
@@ -168,7 +168,7 @@ static struct llama_context_params context_params(const struct engine_model *m)
         m->parallel > ENGINE_SCORED_TOKENS_MAX + 1 ? m->parallel : ENGINE_SCORED_TOKENS_MAX + 1;
     p.n_threads = p.n_threads_batch = (int32_t)m->threads;
     p.kv_unified = false;
-    p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    p.flash_attn_type = m->tile > 1 ? LLAMA_FLASH_ATTN_TYPE_AUTO : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     p.swa_full = false;
     p.no_perf = true;
     return p;
@@ -229,10 +229,18 @@ static enum err explain(struct buf *problem, const char *what)
 
 /* ---- Models that write ---- */
 
+/* By the file and the settings alone: the same at each load. */
+static int32_t tile_of(const struct engine_model *m)
+{
+    bool small = llama.llama_model_n_params(m->model) <= ENGINE_TILE_PARAMETERS_MAX;
+    return m->threads == 1 && small ? ENGINE_TILE_TOKENS : 1;
+}
+
 static enum err load_generator(struct engine_model *m, const struct engine_model_options *o,
                                struct buf *problem)
 {
     read_template(m, arena_str(&m->arena, o->path));
+    m->tile = tile_of(m);
     choose_context(m, o);
     m->context = llama.llama_init_from_model(m->model, context_params(m));
     if (!m->context) {

@@ -23,6 +23,10 @@ enum {
     /* A prompt's parts begin at multiples of it: kernels that take rows in groups then see the same
      * groups however the prompt is cut. */
     ENGINE_PART_STEP = 8,
+    /* Rows from which on flash attention is computed in tiles. A larger model would hold others'
+     * tokens back for too long by that many. */
+    ENGINE_TILE_TOKENS = 64,
+    ENGINE_TILE_PARAMETERS_MAX = 500000000,
     ENGINE_EMBED_TOKENS = 512, /* in one call, unless a text alone may be longer */
     ENGINE_EMBED_SEQUENCES = 64,
     ENGINE_BATCH_TOKENS_MIN = ENGINE_PROMPT_TOKENS_MAX + 1, /* a last part may have one more */
@@ -45,6 +49,7 @@ struct engine_model {
     struct llama_context *context;
     const struct llama_vocab *vocab;
     llama_memory_t memory;         /* NULL: an encoder, which keeps nothing */
+    int32_t tile;                  /* ENGINE_TILE_TOKENS; 1: without flash attention */
     bool shares_prefixes;          /* the cache's end can be cut off */
     int32_t width;                 /* of a vector: of an embedding, or classes of a ranking model */
     struct sampler_model sampling; /* vocabulary, context of one sequence, ends */

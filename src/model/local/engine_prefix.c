@@ -24,6 +24,19 @@ enum {
     COPY_TOKENS_MIN = 32,
 };
 
+int32_t engine_prefix_tiled(const struct engine *e, const struct engine_seq *seq)
+{
+    int32_t count = seq->prompt->count, rest = count % e->model.tile;
+    if (e->model.tile == 1 || count < e->model.tile || engine_seq_scores_prompt(seq))
+        return 0;
+    return rest == 1 ? count : count - rest;
+}
+
+static int32_t step_of(const struct engine *e)
+{
+    return e->model.tile > 1 ? e->model.tile : ENGINE_PART_STEP;
+}
+
 /* Tokens of the sequence's prompt that the slot's cache holds and that can be used. */
 static int32_t usable(const struct engine *e, const struct engine_slot *slot,
                       const struct engine_seq *seq)
@@ -36,7 +49,13 @@ static int32_t usable(const struct engine *e, const struct engine_slot *slot,
         return 0;
     while (n < most && slot->kept[n] == p->tokens[n])
         n++;
-    return n - n % ENGINE_PART_STEP;
+    /* What was decoded in tiles there has to be here, too, and the other way round. */
+    int32_t tiled = engine_prefix_tiled(e, seq);
+    if (tiled != slot->kept_tiled && n > 0) {
+        int32_t fewer = tiled < slot->kept_tiled ? tiled : slot->kept_tiled;
+        n = n < fewer ? n : fewer;
+    }
+    return n - n % (n < tiled || tiled != slot->kept_tiled ? step_of(e) : ENGINE_PART_STEP);
 }
 
 /* What is lost when only the first `cached` tokens of what a slot keeps stay: a token that served
@@ -121,6 +140,7 @@ void engine_prefix_note(struct engine *e, const struct engine_seq *seq)
         slot->kept = mem_array((size_t)e->model.sampling.context_tokens, sizeof *slot->kept);
     memcpy(slot->kept, seq->prompt->tokens, (size_t)seq->position * sizeof *slot->kept);
     slot->kept_count = seq->position;
+    slot->kept_tiled = engine_prefix_tiled(e, seq);
 }
 
 void engine_prefix_keep(struct engine *e, const struct engine_seq *seq)

@@ -50,7 +50,7 @@ struct rig {
 
 static void rig_init(struct rig *r)
 {
-    *r = (struct rig){.e.model = {.parallel = SLOTS, .shares_prefixes = true}};
+    *r = (struct rig){.e.model = {.parallel = SLOTS, .shares_prefixes = true, .tile = 1}};
     r->e.model.sampling.context_tokens = CONTEXT;
     r->seq = (struct engine_seq){.use = &r->use, .prompt = &r->prompt, .slot = -1};
     r->use.request.logprobs = -1;
@@ -97,6 +97,27 @@ static void what_is_shared_is_counted_in_steps(void **state)
     r.use.request.echo = true;
     r.use.request.logprobs = 0;
     assert_int_equal(decode(&r, LONG, LONG, 0), 0);
+    engine_prefixes_release(&r.e);
+}
+
+/* With flash attention whole tiles are shared, and the rest only by prompts that end in the same.
+ */
+static void tiles_are_shared_whole(void **state)
+{
+    struct rig r;
+    (void)state;
+    rig_init(&r);
+    r.e.model.tile = 64;
+    assert_int_equal(decode(&r, LONG, LONG, 0), 0);
+    assert_int_equal(decode(&r, LONG, LONG, 0), LONG - 8);
+    assert_int_equal(decode(&r, 100, 300, 5000), 64);
+    assert_int_equal(decode(&r, 40, 60, 6000), 0); /* shorter than a tile: computed otherwise */
+    assert_int_equal(decode(&r, 40, 60, 7000), 40);
+    /* One row never stands alone: it goes with the tile before it. */
+    r.prompt.count = 129;
+    assert_int_equal(engine_prefix_tiled(&r.e, &r.seq), 129);
+    r.prompt.count = 130;
+    assert_int_equal(engine_prefix_tiled(&r.e, &r.seq), 128);
     engine_prefixes_release(&r.e);
 }
 
@@ -164,6 +185,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_shared_is_counted_in_steps),
+        cmocka_unit_test(tiles_are_shared_whole),
         cmocka_unit_test(what_is_worth_most_stays),
         cmocka_unit_test(little_does_not_cost_much),
         cmocka_unit_test(cells_are_copied_from_a_busy_slot),
