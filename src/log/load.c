@@ -312,8 +312,17 @@ static void leave_tail(struct log_segment *s, struct log_scan *scan)
     s->size = scan->end;
 }
 
-/* ret_cut: something was cut off. */
-static enum err read_segment(struct log_segment *s, int64_t next_base, bool last, bool *ret_cut)
+/* Is it what a clean stop left, which had synced it? */
+static bool is_as_marked(const struct log_segment *s, const struct log_scan *scan,
+                         const struct log_mark *mark)
+{
+    return mark && scan->holes.count == 0 && s->size == mark->size &&
+           scan->next_offset == mark->next_offset;
+}
+
+/* mark: of the last segment, or NULL. ret_cut: something was cut off. */
+static enum err read_segment(struct log_segment *s, int64_t next_base, bool last,
+                             const struct log_mark *mark, bool *ret_cut)
 {
     struct os_file *file = NULL;
     struct log_scan scan;
@@ -328,7 +337,7 @@ static enum err read_segment(struct log_segment *s, int64_t next_base, bool last
             error = cut_tail(s, file, &scan);
         *ret_cut = true;
     }
-    if (error == ERR_OK && !read_only && s->size > 0)
+    if (error == ERR_OK && !read_only && s->size > 0 && !is_as_marked(s, &scan, mark))
         error = os_file_datasync(file);
     log_segment_drop(s);
     if (error == ERR_OK)
@@ -361,7 +370,7 @@ enum err log_segment_load(struct log_part *part, int64_t base, int64_t next_base
     bool cut = false;
     enum err error = stat_segment(s);
     if (error == ERR_OK)
-        error = read_segment(s, next_base, false, &cut);
+        error = read_segment(s, next_base, false, NULL, &cut);
     if (error != ERR_OK) {
         log_segment_unref(s);
         return error;
@@ -417,7 +426,7 @@ static enum err repair(struct loading *l, struct log_segment *s)
  * by readers. */
 static enum err load_read(struct loading *l, struct log_segment *s, int64_t next_base, bool last)
 {
-    TRY(read_segment(s, next_base, last, &l->cut));
+    TRY(read_segment(s, next_base, last, last ? l->mark : NULL, &l->cut));
     if (s->holes.count > 0) {
         l->cut = true;
         l->repaired = l->repair && repair(l, s) == ERR_OK;
