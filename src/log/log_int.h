@@ -586,6 +586,7 @@ struct log_producers {
     size_t count;
     size_t capacity;
     uint64_t clock;
+    int64_t end;        /* behind the last batch that counts, which may not be in the file yet */
     size_t open;        /* transactions */
     int64_t first_open; /* INT64_MAX: none */
 };
@@ -618,6 +619,9 @@ void log_producers_forget(struct log_part *part);
 /* Read them from the files. at_open: the aborted transactions of segments that are not sealed too.
  */
 void log_producers_load(struct log_part *part, bool at_open);
+/* The bytes of a snapshot at next_offset into *out: of what is in the files, not of batches that
+ * are judged and still to be written. */
+void log_producers_now(struct log_part *part, struct str aborted, struct buf *out);
 /* A snapshot's bytes into *out. aborted: entries of the segment that the offset lies in. */
 void log_producers_write(const struct log_producers *all, struct str aborted, struct buf *out);
 /* ERR_CORRUPT. *ret_aborted is a view into bytes. */

@@ -273,8 +273,7 @@ static bool producers_state(struct log_part *part, struct buf *out)
 {
     if (!part->has_producers)
         return false;
-    (void)log_producers_ready(part, false);
-    log_producers_write(part->producers, STR(""), out);
+    log_producers_now(part, STR(""), out);
     return true;
 }
 

@@ -93,21 +93,6 @@ enum err log_producers_save(struct log_part *part, int64_t offset, struct str by
     return os_fs_write_file(part->log->fs, path, bytes);
 }
 
-enum err log_producers_save_end(struct log_part *part)
-{
-    struct buf bytes BUF_AUTO;
-    struct buf aborted BUF_AUTO;
-    buf_init(&bytes, 1);
-    buf_init(&aborted, SNAPSHOT_MAX_BYTES / 2);
-    if (!part->has_producers || !part->active)
-        return ERR_OK;
-    (void)log_producers_ready(part, false);
-    if (log_segment_aborted(part->active, &aborted) != ERR_OK)
-        return ERR_OK; /* so many that the next open had better read the segment */
-    log_producers_write(part->producers, buf_str(&aborted), &bytes);
-    return log_producers_save(part, part->next_offset, buf_str(&bytes));
-}
-
 /* Reading ------------------------------------------------------------------------------------- */
 
 MUST_CHECK static enum err take(struct str *rest, size_t bytes, uint64_t *ret_value)
@@ -371,7 +356,7 @@ static enum err load(struct loading *l, struct log_segment **segments, size_t co
     return ERR_OK;
 }
 
-void log_producers_load(struct log_part *part, bool at_open)
+static struct log_producers *read_files(struct log_part *part, bool at_open)
 {
     struct loading l = {.part = part, .rebuild = at_open};
     struct log_segment **segments = NULL;
@@ -381,9 +366,38 @@ void log_producers_load(struct log_part *part, bool at_open)
     if (e != ERR_OK)
         log_report(part->log, LOG_WARN, "event=log_producers_unread topic=%s partition=%u error=%s",
                    part->topic->name, part->number, err_name(e));
-    part->producers = l.all;
-    part->has_producers = part->has_producers || l.all->count > 0;
+    return l.all;
+}
+
+void log_producers_load(struct log_part *part, bool at_open)
+{
+    part->producers = read_files(part, at_open);
+    part->has_producers = part->has_producers || part->producers->count > 0;
     os_mutex_lock(&part->view_lock);
-    part->first_open = l.all->first_open;
+    part->first_open = part->producers->first_open;
     os_mutex_unlock(&part->view_lock);
+}
+
+void log_producers_now(struct log_part *part, struct str aborted, struct buf *out)
+{
+    struct log_producers *known = part->producers;
+    bool ahead = !known || known->end > part->next_offset;
+    struct log_producers *exact = ahead ? read_files(part, false) : known;
+    log_producers_write(exact, aborted, out);
+    if (ahead)
+        log_producers_free(exact);
+}
+
+enum err log_producers_save_end(struct log_part *part)
+{
+    struct buf bytes BUF_AUTO;
+    struct buf aborted BUF_AUTO;
+    buf_init(&bytes, 1);
+    buf_init(&aborted, SNAPSHOT_MAX_BYTES / 2);
+    if (!part->has_producers || !part->active)
+        return ERR_OK;
+    if (log_segment_aborted(part->active, &aborted) != ERR_OK)
+        return ERR_OK; /* so many that the next open had better read the segment */
+    log_producers_now(part, buf_str(&aborted), &bytes);
+    return log_producers_save(part, part->next_offset, buf_str(&bytes));
 }

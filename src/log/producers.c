@@ -145,6 +145,7 @@ void log_producers_take_batch(struct log_producers *all, const struct batch_head
     struct log_producer_state *p = log_producers_get(all, h->producer_id);
     p->heard = ++all->clock;
     p->last_ms = now_ms;
+    all->end = offset + h->last_offset_delta + 1;
     take_epoch(p, h->producer_epoch);
     if (h->attributes & BATCH_TRANSACTIONAL)
         open_transaction(all, p, offset);
@@ -163,6 +164,7 @@ struct log_ended log_producers_take_marker(struct log_producers *all, const stru
     struct log_ended ended = {.first = p->txn_first};
     p->heard = ++all->clock;
     p->last_ms = now_ms;
+    all->end = offset + h->last_offset_delta + 1;
     p->coordinator_epoch = 0;
     take_epoch(p, h->producer_epoch);
     if (p->txn_first >= 0) {
