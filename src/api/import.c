@@ -3,6 +3,7 @@
  *
  * The position is in the records: each has a header `import`, "DIGEST:LINES", so that it is there
  * exactly when what was read before it is; a file can be sent again from there after any stop. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "api/api_int.h"
@@ -84,17 +85,13 @@ static int64_t count_at(struct str record, const char *path)
     return json_find(record, path, &value) && json_to_i64(&value, &count) == ERR_OK ? count : 0;
 }
 
-static struct str printed(struct arena *a, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static struct str printed(struct arena *a, const char *format, ...)
+/* "1234", or with a name before it "NAME:1234". */
+static struct str number_text(struct str name, int64_t number, struct arena *a)
 {
     char text[80];
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return arena_str(a, str_of(text, (size_t)n < sizeof text ? (size_t)n : sizeof text - 1));
+    int n =
+        snprintf(text, sizeof text, "%.*s%s%" PRId64, STR_ARG(name), name.len ? ":" : "", number);
+    return arena_str(a, str_of(text, (size_t)n));
 }
 
 static void take_line(struct import_work *w, struct str line)
@@ -114,16 +111,14 @@ static void take_line(struct import_work *w, struct str line)
     struct arena *a = ingest_arena(w->ingest);
     write_ids(w, ingest_value(w->ingest), id);
     buf_append_str(ingest_value(w->ingest), str_skip(rest, 1));
+    int64_t tokens = count_at(rest, "usage.input") + count_at(rest, "usage.output");
     const struct record_header headers[] = {
         {STR("model"), text_at(rest, "model", a)},
         {STR("status"), text_at(rest, "status", a)},
-        {STR("tokens"),
-         printed(a, "%lld",
-                 (long long)(count_at(rest, "usage.input") + count_at(rest, "usage.output")))},
+        {STR("tokens"), number_text(STR_NONE, tokens, a)},
         {STR("cost"), text_at(rest, "cost.amount", a)},
         {STR("key"), text_at(rest, "key", a)},
-        {STR("import"),
-         printed(a, "%.*s:%llu", STR_ARG(w->digest), (unsigned long long)(w->at + w->read))},
+        {STR("import"), number_text(w->digest, (int64_t)(w->at + w->read), a)},
     };
     error = ingest_add(w->ingest, arena_str(a, str_from_c(id)), headers,
                        sizeof headers / sizeof headers[0], 1);

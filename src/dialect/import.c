@@ -65,13 +65,14 @@ static int64_t number(struct str object, const char *const *names)
 {
     struct json_value value;
     int64_t n = -1;
-    double real;
+    double real = -1;
     if (!find(object, names, &value))
         return -1;
-    if (json_to_i64(&value, &n) != ERR_OK &&
-        (json_to_double(&value, &real) != ERR_OK || real < 0 || real > 1e15))
-        return -1;
-    return n >= 0 ? n : json_to_i64(&value, &n) == ERR_OK ? -1 : (int64_t)real;
+    if (json_to_i64(&value, &n) == ERR_OK)
+        return n >= 0 ? n : -1;
+    if (json_to_double(&value, &real) == ERR_OK && real >= 0 && real <= 1e15)
+        return (int64_t)real;
+    return -1;
 }
 
 /* JSON that stands in a text is taken out of it. */
