@@ -191,6 +191,13 @@ bench-local: all models $(OUT)/bench/bench_engine ## Measure local models beside
 bench-spans: all ## Measure how fast spans are taken by OTLP (BENCH='--gzip --seconds 10')
 	@bench/spans $(BENCH)
 
+$(OUT)/bench/kafka_load: LIBS += -lrdkafka
+
+bench-kafka: all $(OUT)/bench/kafka_load ## Measure the broker beside Apache Kafka into bench/RESULTS.md (BENCH='--quick --print')
+	@tools/packages test
+	@tools/test-env
+	@bench/kafka $(BENCH)
+
 conformance: all ## Try Weir, Portkey and LiteLLM with one table of cases, into bench/RESULTS.md
 	@bench/conformance $(BENCH)
 
@@ -234,5 +241,5 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 
-.PHONY: crash crash-kafka all models run packages unit gates replay fuzz clients bench bench-local bench-spans conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
+.PHONY: crash crash-kafka all models run packages unit gates replay fuzz clients bench bench-local bench-kafka bench-spans conformance lock test $(patsubst bench_%,bench/%,$(filter bench_%,$(BENCHES))) clean format help
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)

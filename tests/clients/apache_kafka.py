@@ -23,8 +23,8 @@ def free_ports(count):
 
 
 class Kafka:
-    def __init__(self, directory, settings=(), heap="256m", cpus=None):
-        self.directory, self.process, self.cpus = directory, None, cpus
+    def __init__(self, directory, settings=(), heap="256m", prefix=()):
+        self.directory, self.process, self.prefix = directory, None, prefix
         self.jars = subprocess.run([TREE / "tools/kafka"], check=True, capture_output=True, text=True).stdout.strip()
         self.port, controller = free_ports(2)
         self.address = f"127.0.0.1:{self.port}"
@@ -51,7 +51,7 @@ class Kafka:
         return subprocess.run(self.java(main, *arguments), check=True, capture_output=True, text=True)
 
     def start(self):
-        command = (["taskset", "-c", self.cpus] if self.cpus else []) + self.java("kafka.Kafka", self.directory / "server.properties")
+        command = [*self.prefix, *self.java("kafka.Kafka", self.directory / "server.properties")]
         log = self.directory / "server.log"
         with open(log, "w") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
