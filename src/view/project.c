@@ -441,6 +441,8 @@ static enum err open_fresh(struct projector *p, struct buf *detail)
     os_mutex_lock(&v->lock);
     bool again = v->rebuild;
     v->rebuild = false;
+    if (again)
+        atomic_store(&v->next_offset, log_part_start(v->calls));
     os_mutex_unlock(&v->lock);
     enum err error = again ? ERR_OUT_OF_RANGE : open_projector(p, detail);
     if (error == ERR_OUT_OF_RANGE || error == ERR_CORRUPT) {

@@ -75,8 +75,11 @@ void view_close(struct view *v)
 
 void view_state(struct view *v, struct view_state *ret_state)
 {
+    os_mutex_lock(&v->lock);
+    bool anew = v->rebuild; /* asked for, and not begun */
+    os_mutex_unlock(&v->lock);
     *ret_state = (struct view_state){
-        .next_offset = atomic_load(&v->next_offset),
+        .next_offset = anew ? log_part_start(v->calls) : atomic_load(&v->next_offset),
         .end_offset = log_part_end(v->calls),
         .bytes = view_store_bytes(&view_calls_store, buf_str(&v->dir)),
         .failed = atomic_load(&v->failed),

@@ -95,6 +95,29 @@ def test_it_is_made_again_while_serving(weir):
     assert len(weir.calls(q="rivière")) == 6
 
 
+def test_the_command_tells_and_rebuilds(weir):
+    def view(*words):
+        return servers.run("view", *words, "--url", weir.url, "--key", ADMIN)
+    folded(weir)
+    status = view("status")
+    assert status.returncode == 0 and "level with the log" in status.stdout, status.stderr
+    assert json.loads(view("status", "--json").stdout) == weir.get("/api/v1/view").json()
+    before = weir.get("/api/v1/stats", since="1h").json()["groups"]
+    rebuilt = view("rebuild")
+    assert rebuilt.returncode == 0 and "level with the log" in rebuilt.stdout, rebuilt.stderr
+    assert weir.get("/api/v1/stats", since="1h").json()["groups"] == before
+    assert view("rebild").returncode == 2
+    assert servers.run("view", "status", "--url", weir.url, "--key", USER).returncode == 1
+
+
+def test_words_are_divided_as_they_are_written(weir):
+    folded(weir)
+    for said in ("rivière-numéro", "numéro, (rivière)", "riv?", '"rivière"'):
+        assert len(weir.calls(q=said)) == 6, said
+    assert weir.calls(q="rivière-nowhere") == []
+    assert len(weir.calls(q="\x1c…!")) <= 8, "no word: no failure"
+
+
 class Killed(Exception):
     pass
 
