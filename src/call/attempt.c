@@ -121,8 +121,15 @@ static void start(struct call *c, const struct route_pick *pick)
     enum err err = model_start(&driver, &c->outgoing, &events, c, &c->use);
     if (err == ERR_OK)
         return;
-    openai_problem_set(call_attempt_why(c), openai_error_type(err), NULL, openai_error_code(err),
-                       "%s", err_text(err));
+    if (err == ERR_INVALID)
+        openai_problem_set(call_attempt_why(c), openai_error_type(err), "model", "invalid_model",
+                           "'%.*s' cannot be asked: '%.*s' is no name of a model or deployment "
+                           "that a provider's path can hold; write the provider's own name for it",
+                           STR_ARG(pick->target->name),
+                           STR_ARG(str_take(c->outgoing.upstream_model, 100)));
+    else
+        openai_problem_set(call_attempt_why(c), openai_error_type(err), NULL,
+                           openai_error_code(err), "%s", err_text(err));
     call_attempt_failed(c, err, err == ERR_BUSY || err == ERR_LIMIT ? "busy" : "unusable");
 }
 
@@ -163,6 +170,7 @@ static bool moves_on(const struct call *c, enum err kind, int status)
     case ERR_TLS:
     case ERR_BUSY:
     case ERR_LIMIT: return retry->on_connect;
+    case ERR_INVALID: /* of this target only: its name, its headers */
     case ERR_NOT_FOUND: return (c->picker.candidates & (c->picker.candidates - 1)) != 0;
     default: return retry->on_reset;
     }
@@ -190,6 +198,7 @@ static uint64_t delay_ms(const struct call *c, const struct call_attempt *a)
 int call_status_of(enum err kind)
 {
     switch (kind) {
+    case ERR_INVALID: return 400;
     case ERR_TIMEOUT: return 504;
     case ERR_BUSY:
     case ERR_LIMIT: return 503;
@@ -217,7 +226,7 @@ static void give_up(struct call *c, enum err kind)
                        STR_ARG(a->target->name), err_text(kind), c->attempt_count,
                        c->route.retry->attempts, c->id);
     /* What the target said itself, and what is wrong with the target, is worth more than that. */
-    if (c->stream.failed || kind == ERR_NOT_FOUND)
+    if (c->stream.failed || kind == ERR_NOT_FOUND || kind == ERR_INVALID)
         c->problem = *call_attempt_why(c);
     call_finish_problem(c, CALL_ERROR, call_status_of(kind));
 }

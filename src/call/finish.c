@@ -90,19 +90,35 @@ static void fail_under_200(struct call *c)
 
 /* ---- Usage ---- */
 
+static int64_t tokens_of(uint64_t bytes)
+{
+    return (int64_t)((bytes + 3) / 4);
+}
+
+/* A stream that broke after its target had told its usage, and said more: Anthropic's first event
+ * tells the input, and one token of output. */
+static void add_untold(struct call *c, uint64_t bytes)
+{
+    c->usage.output += tokens_of(bytes);
+    c->usage.source = USAGE_COUNTED;
+}
+
 static void take_usage(struct call *c, bool answered)
 {
     uint64_t output_bytes = 0;
+    uint64_t told_bytes = 0; /* of them, when the target told its usage last */
     if (!c->endpoint->uses_tokens || call_cache_usage(c))
         return;
     if (c->translation.begun) {
         c->usage = c->translation.answer.usage;
         c->usage_raw = buf_str(&c->translation.answer.usage_raw);
         output_bytes = c->translation.answer.output_bytes;
+        told_bytes = c->translation.answer.usage_at_bytes;
     } else if (c->streaming) {
         c->usage = c->stream.usage;
         c->usage_raw = c->stream.usage_raw;
         output_bytes = c->stream.output_bytes;
+        told_bytes = c->stream.usage_at_bytes;
     } else if (c->answer_read) {
         c->usage = c->read.usage;
         c->usage_raw = c->read.usage_raw.raw;
@@ -115,7 +131,10 @@ static void take_usage(struct call *c, bool answered)
     if (c->usage.source == USAGE_NONE && answered) {
         c->usage.source = USAGE_COUNTED;
         c->usage.input = c->request.prompt_tokens;
-        c->usage.output = c->endpoint->generates ? (int64_t)((output_bytes + 3) / 4) : 0;
+        c->usage.output = c->endpoint->generates ? tokens_of(output_bytes) : 0;
+    } else if (c->usage.source == USAGE_PROVIDER && !c->whole && output_bytes > told_bytes &&
+               c->streaming) {
+        add_untold(c, output_bytes - told_bytes);
     }
 }
 

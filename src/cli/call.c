@@ -29,8 +29,8 @@ struct call_command {
 static void print_head(const struct call_command *c)
 {
     if (!c->json)
-        printf("%-32s  %-19s  %-10s  %-24s  %6s  %-9s  %8s  %8s  %s\n", "ID", "TIME", "KEY",
-               "MODEL", "STATUS", "OUTCOME", "TOTAL", "TOKENS", "COST");
+        printf("%-32s  %-19s  %-10s  %-12s  %-24s  %6s  %-9s  %8s  %8s  %s\n", "ID", "TIME", "KEY",
+               "ENDPOINT", "MODEL", "STATUS", "OUTCOME", "TOTAL", "TOKENS", "COST");
 }
 
 static void print_row(struct str record)
@@ -42,10 +42,11 @@ static void print_row(struct str record)
     int64_t tokens = member_number(record, "usage.input") + member_number(record, "usage.output");
     (void)snprintf(total, sizeof total, "%.1fms",
                    (double)member_number(record, "timing.total_us") / 1000.0);
-    printf("%-32.*s  %-19.*s  %-10.*s  %-24.*s  %6.*s  %-9.*s  %8s  %8lld  %.*s\n",
+    printf("%-32.*s  %-19.*s  %-10.*s  %-12.*s  %-24.*s  %6.*s  %-9.*s  %8s  %8lld  %.*s\n",
            STR_ARG(member_text(record, "id", &a)),
            STR_ARG(str_take(member_text(record, "time", &a), 19)),
            STR_ARG(str_take(member_text(record, "key", &a), 10)),
+           STR_ARG(str_take(member_text(record, "endpoint", &a), 12)),
            STR_ARG(str_take(member_text(record, "model", &a), 24)),
            STR_ARG(member_text(record, "status", &a)), STR_ARG(member_text(record, "outcome", &a)),
            total, (long long)tokens, STR_ARG(cost));

@@ -19,6 +19,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_mock,
     &cli_conformance,
     &cli_engine,
+    &cli_upgrade,
     &cli_version,
     NULL,
 };

@@ -21,6 +21,7 @@ extern const struct cli_command cli_reprice;
 extern const struct cli_command cli_topic;
 extern const struct cli_command cli_alert;
 extern const struct cli_command cli_view;
+extern const struct cli_command cli_upgrade;
 extern const struct cli_command cli_version;
 
 #endif

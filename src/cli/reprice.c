@@ -226,6 +226,21 @@ static int compare_groups(const void *a, const void *b)
     return order ? order : str_cmp(x->key, y->key);
 }
 
+/* A table of zeros explains nothing. */
+static void print_why_nothing(const struct reprice *r)
+{
+    const struct group *g = &r->total;
+    if (g->calls == 0)
+        printf("no calls%s: nothing to price\n", r->since.len ? " since then" : "");
+    else if (g->priced_calls == 0 && g->recorded_calls == 0)
+        printf("none of these %llu calls has a price, in the record or in the list: local models "
+               "cost nothing; give others one in `prices` of weir.yaml and name it with --prices\n",
+               (unsigned long long)g->calls);
+    else if (g->priced_calls == 0)
+        printf("the list has a price for none of these %llu calls: see --prices\n",
+               (unsigned long long)g->calls);
+}
+
 static void print_all(struct reprice *r)
 {
     qsort(r->groups, r->group_count, sizeof r->groups[0], compare_groups);
@@ -244,6 +259,8 @@ static void print_all(struct reprice *r)
         print_row(&r->total, STR("TOTAL"), STR(""));
     if (!r->json)
         printf("prices: %.*s\n", STR_ARG(prices_version(r->prices)));
+    if (!r->json)
+        print_why_nothing(r);
 }
 
 /* ---- The list ---- */

@@ -17,6 +17,7 @@
 #include "cli/commands.h"
 #include "cli/say.h"
 #include "cli/serve_kafka.h"
+#include "cli/serve_note.h"
 #include "cli/upgrade.h"
 #include "config/config.h"
 #include "log/log.h"
@@ -66,6 +67,7 @@ struct serve {
     unsigned threads_running;
     struct away *away;       /* for records after a successor has the log */
     struct upgrade *upgrade; /* there is one */
+    uint64_t refused;        /* upgrades */
     int channel;             /* to the process before; -1: none */
     struct away_receiver *predecessor;
 };
@@ -465,14 +467,19 @@ static void block_signals(sigset_t *ret_set)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* For who asked for it, in the note too. */
+static bool upgrade_refused(struct serve *s, const char *note)
+{
+    say("error", "event=upgrade step=refused note=\"%s\"", note);
+    serve_note_write(s->config->data, ++s->refused);
+    return false;
+}
+
 /* True when there is nothing left to serve here. */
 static bool upgrade(struct serve *s, enum err *ret_err)
 {
-    if (s->predecessor && !away_receiver_done(s->predecessor)) {
-        say("warn", "event=upgrade step=refused note=\"the process before still finishes its "
-                    "streams\"");
-        return false;
-    }
+    if (s->predecessor && !away_receiver_done(s->predecessor))
+        return upgrade_refused(s, "the process before still finishes its streams");
     if (!s->away)
         s->away = away_new();
     gateway_set_away(s->gateway, s->away);
@@ -483,16 +490,16 @@ static bool upgrade(struct serve *s, enum err *ret_err)
         traces_freeze(s->traces);
     enum upgrade_end end = upgrade_start(s->log, gateway_calls(s->gateway), s->away, &s->upgrade);
     if (end == UPGRADE_REFUSED) {
-        say("error", "event=upgrade step=refused note=\"this process serves on\"");
         if (s->traces)
             traces_thaw(s->traces);
         start_otlp_out(s);
+        return upgrade_refused(s, "this process serves on");
     }
     if (end == UPGRADE_LOST) {
         say("error", "event=upgrade step=lost note=\"neither the log nor a successor is there\"");
         *ret_err = ERR_CLOSED;
     }
-    return end != UPGRADE_REFUSED;
+    return true;
 }
 
 static enum err wait_for_stop(struct serve *s, const sigset_t *signals)
@@ -699,11 +706,15 @@ static int serve(struct serve *s)
     enum err err = start(s);
     if (err == ERR_OK) {
         say_ready(s);
+        serve_note_write(s->config->data, 0);
         notify();
         if (s->channel >= 0)
             succeed(s);
         err = wait_for_stop(s, &signals);
+        bool handed_over = s->upgrade;
         drain(s);
+        if (!handed_over)
+            serve_note_remove(s->config->data);
     }
     stop(s);
     return err_exit_code(err);

@@ -281,7 +281,10 @@ void answer_take(struct answer *a, const struct answer_event *event)
     switch (event->kind) {
     case ANSWER_START: take_start(a, event); break;
     case ANSWER_PING: break;
-    case ANSWER_USAGE: take_usage(a, event); break;
+    case ANSWER_USAGE:
+        take_usage(a, event);
+        a->usage_at_bytes = a->output_bytes;
+        break;
     case ANSWER_ERROR:
         if (!a->failed)
             a->problem = *event->problem;

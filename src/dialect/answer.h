@@ -146,6 +146,7 @@ struct answer {
     struct buf usage_raw;          /* empty: none came */
     struct openai_problem problem; /* when failed */
     uint64_t output_bytes;         /* of text, thinking, refusals and arguments, about unescaped */
+    uint64_t usage_at_bytes;       /* of these, when USAGE came last: it knows of no more */
     bool started;
     bool content;   /* answer_event_is_content of some event */
     bool failed;    /* ERROR came */

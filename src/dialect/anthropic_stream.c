@@ -46,6 +46,7 @@ static void take_usage(struct chat_stream *s, const struct json_value *usage)
     buf_reset(kept);
     buf_append_str(kept, buf_str(&merged));
     s->usage_raw = buf_str(kept);
+    s->usage_at_bytes = s->output_bytes;
 }
 
 /* Members of an object, each replacing what is there; but for `skip`. */

@@ -121,6 +121,7 @@ struct chat_stream {
     uint64_t events;             /* fed, [DONE] included */
     uint64_t malformed;          /* of them */
     uint64_t output_bytes;       /* text generated (unescaped), all choices, also past max_bytes */
+    uint64_t usage_at_bytes;     /* of these, when usage was told last: it knows of no more */
     bool content;                /* some event had content */
     bool failed;                 /* some event was an error */
     bool done;                   /* [DONE] came */

@@ -156,6 +156,8 @@ struct chat_event openai_chat_stream_feed(struct chat_stream *s, struct str name
     s->malformed += event.malformed;
     s->content |= event.content;
     s->output_bytes += x.seen.text_bytes;
+    if (x.usage)
+        s->usage_at_bytes = s->output_bytes;
     s->truncated = s->collect->collect.truncated;
     return event;
 }

@@ -323,7 +323,7 @@ static enum err replay(struct replay *p)
         tell_item(p, &it);
     }
     event_begin(p, last);
-    json_member_raw(&p->w, STR("response"), str_trim(p->body));
+    json_member_raw(&p->w, STR("response"), p->body);
     event_end(p);
     return p->out->error;
 }
@@ -331,8 +331,14 @@ static enum err replay(struct replay *p)
 enum err responses_replay(struct str response, unsigned max_depth, int64_t after, struct buf *out)
 {
     struct buf line BUF_AUTO;
-    buf_init(&line, response.len + 1);
-    replay_line_append(&line, response);
+    struct json_value value;
+    TRY(json_validate(response, max_depth, &value));
+    buf_init(&line, value.raw.len + 1);
+    replay_line_append(&line, value.raw);
     struct replay p = {.out = out, .body = buf_str(&line), .max_depth = max_depth, .after = after};
-    return line.error == ERR_OK ? replay(&p) : line.error;
+    size_t before = out->len;
+    enum err err = line.error == ERR_OK ? replay(&p) : line.error;
+    if (err != ERR_OK && out->error == ERR_OK)
+        out->len = before;
+    return err;
 }

@@ -8,10 +8,10 @@
 #include "base/err.h"
 #include "base/str.h"
 
-/* Append the events of a response (JSON, validated to max_depth): its begin, each item with its
- * texts in pieces, its end, which holds the object as it is. Items of kinds that Weir does not know
- * come whole. after: events up to that number are left out; -1: none. ERR_INVALID: not a response
- * that is over. */
+/* Append the events (nothing of them on an error) of a response (JSON, validated to max_depth): its
+ * begin, each item with its texts in pieces, its end, which holds the object as it is. Items of
+ * kinds that Weir does not know come whole. after: events up to that number are left out; -1: none.
+ * ERR_INVALID, ERR_TRUNCATED: not a response that is over. */
 MUST_CHECK enum err responses_replay(struct str response, unsigned max_depth, int64_t after,
                                      struct buf *out);
 

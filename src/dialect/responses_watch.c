@@ -240,6 +240,7 @@ static void take_end(struct chat_stream *s, const struct json_value *v, struct s
     if (response->kind == JSON_OBJECT && keep(s, &c->last, response->raw)) {
         struct json_value usage;
         read_usage(&o[OBJECT_USAGE], &s->usage);
+        s->usage_at_bytes = s->output_bytes;
         if (json_find(buf_str(&c->last), "usage", &usage) && usage.kind == JSON_OBJECT)
             s->usage_raw = usage.raw;
     }

@@ -190,9 +190,11 @@ static bool within_limits(struct http_parser *p, size_t n, bool was_in_body)
         return p->head_bytes <= p->head_bytes_max;
     }
     size_t body = p->event == HTTP_PARSE_BODY ? p->piece.len : 0;
-    p->body_bytes += body;
     p->extra_bytes += n - body;
-    return p->extra_bytes <= p->head_bytes_max + HTTP_CHUNK_OVERHEAD * p->body_bytes;
+    /* By what came before, so that it does not matter how the input was cut. */
+    bool within = p->extra_bytes <= p->head_bytes_max + HTTP_CHUNK_OVERHEAD * p->body_bytes;
+    p->body_bytes += body;
+    return within;
 }
 
 enum http_parse http_parser_next(struct http_parser *p, struct str *in, struct str *ret_body)

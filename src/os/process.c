@@ -14,14 +14,22 @@
 struct process {
     uint32_t pid;
     uint32_t parent;
-    uint64_t own_ticks; /* utime + stime */
-    uint64_t ticks;     /* utime + stime + cutime + cstime */
+    uint64_t own_ticks;   /* utime + stime */
+    uint64_t ticks;       /* utime + stime + cutime + cstime */
+    uint64_t start_ticks; /* since boot */
     uint64_t rss_pages;
     bool in_tree;
 };
 
 /* Fields of /proc/PID/stat, counted from 1 as proc(5) does, behind the name in parentheses. */
-enum { STAT_STATE = 3, STAT_PARENT = 4, STAT_UTIME = 14, STAT_CSTIME = 17, STAT_RSS = 24 };
+enum {
+    STAT_STATE = 3,
+    STAT_PARENT = 4,
+    STAT_UTIME = 14,
+    STAT_CSTIME = 17,
+    STAT_START = 22,
+    STAT_RSS = 24
+};
 
 static bool read_proc_file(uint32_t pid, const char *name, char *ret_text, size_t size,
                            struct str *ret_read)
@@ -60,11 +68,22 @@ static bool read_process(uint32_t pid, struct process *ret_process)
             process.ticks += value;
         if (field == STAT_UTIME || field == STAT_UTIME + 1)
             process.own_ticks += value;
+        else if (field == STAT_START)
+            process.start_ticks = value;
         else if (field == STAT_RSS)
             process.rss_pages = value;
     }
     *ret_process = process;
     return true;
+}
+
+enum err os_process_started(uint32_t pid, uint64_t *ret_ticks)
+{
+    struct process process;
+    if (!read_process(pid, &process))
+        return ERR_NOT_FOUND;
+    *ret_ticks = process.start_ticks;
+    return ERR_OK;
 }
 
 /* VmHWM of /proc/PID/status, in KiB there. */

@@ -31,6 +31,10 @@ struct os_process_usage {
  * thread. */
 MUST_CHECK enum err os_process_usage(uint32_t pid, struct os_process_usage *ret_usage);
 
+/* When a process began, in clock ticks since boot: with its number it names a process for good.
+ * ERR_NOT_FOUND. Any thread. */
+MUST_CHECK enum err os_process_started(uint32_t pid, uint64_t *ret_ticks);
+
 /* Let this process have as many open files and sockets as it may: the soft limit is often 1,024,
  * and every proxied stream takes two. Best effort. */
 void os_open_files_raise(void);

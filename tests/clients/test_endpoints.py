@@ -99,6 +99,8 @@ def test_no_models_name_leaves_its_place_in_a_path(weir, mock):
     with gateway.serve(config) as server:
         before = gateway.mock_stats(mock)["requests"]
         answer = server.post({"model": "azure/..", "messages": SAY})
-        assert answer.status_code == 502 and gateway.mock_stats(mock)["requests"] == before
+        error = answer.json()["error"]
+        assert answer.status_code == 400 and error["code"] == "invalid_model" and "deployment" in error["message"]
+        assert len(server.record_of(answer)["attempts"]) == 1 and gateway.mock_stats(mock)["requests"] == before
         assert server.post({"model": "azure/a/../../b?c#d", "messages": SAY}).status_code == 200
         assert mock_last(mock)["target"].startswith("/openai/deployments/a%2F..%2F..%2Fb%3Fc%23d/chat/completions?")

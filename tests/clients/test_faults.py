@@ -104,10 +104,9 @@ def mock():
         yield server
 
 
-@pytest.fixture(scope="module")
-def weir(mock):
+def config_for(mock):
     timeouts = {"first_byte": f"{PATIENCE_MS}ms", "idle": f"{PATIENCE_MS}ms"}
-    config = {
+    return {
         "providers": {name: {"api": api, "url": url, "key": gateway.PROVIDER_KEY, "timeout": timeouts, "connections": 2 * PERMITS} | more
                       for name, api, url, more in (("mock", "openai", mock.url + "/v1", {"responses": "native"}), ("claude", "anthropic", mock.url + "/v1", {}),
                                                    ("gemini", "gemini", mock.url, {}))},
@@ -115,7 +114,11 @@ def weir(mock):
         "limits": {"event": "1MiB"},
         "prices": {f"{ENDPOINTS[case.endpoint][1]}/mock-fault-{case.fault}": {"input": 1, "output": 2} for case in CASES},
     }
-    with gateway.serve(config) as server:
+
+
+@pytest.fixture(scope="module")
+def weir(mock):
+    with gateway.serve(config_for(mock)) as server:
         server.files_at_start = open_files(server)
         yield server
 
@@ -155,7 +158,7 @@ async def ask(weir, case, trace, leaves=None):
         writer.transport.abort()
 
 
-def run_all(weir, leaves):
+def run_all(weir, leaves, cases=CASES):
     """Every case once, many at the same time: [(case, what the client saw, its record)]."""
     async def main():
         gate = asyncio.Semaphore(AT_ONCE)
@@ -164,7 +167,7 @@ def run_all(weir, leaves):
             trace = secrets.token_hex(16)
             async with gate:
                 return case, await ask(weir, case, trace, leaves), trace
-        return await asyncio.gather(*map(one, CASES))
+        return await asyncio.gather(*map(one, cases))
     done = asyncio.run(main())
     assert until(lambda: open_calls(weir) == 0)
     records = {}
@@ -351,6 +354,36 @@ def test_a_client_that_leaves(weir, mock, stayed, leaves):
     assert status["calls"]["open_calls"] == 0 and [t["name"] for t in status["targets"] if t["in_flight"]] == []
     assert open_files(weir) - weir.files_at_start < AT_ONCE + 8, "no more than are kept for later"
     assert "/asan/" in servers.WEIR or rss_kib(weir) - before < 6 << 10
+
+
+def metric(weir, name):
+    return sum(decimal.Decimal(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", weir.get("/metrics").text, re.M))
+
+
+def test_rounds_of_faults_lose_no_cent_and_leave_nothing_behind(mock):
+    """What came before a cut is counted and priced, the sums are those of the records, and after many rounds all is as after a few."""
+    cases = [case for case in CASES if not re.match("slow|stall|huge|keep-alive|429|503", case.fault)]
+    with gateway.serve(config_for(mock)) as weir:
+        sizes, files, spent, tokens = [], [], decimal.Decimal(0), 0
+        for turn in range(6):
+            for case, _, record in run_all(weir, "inside" if turn % 2 else None, cases):
+                usage, cost = record["usage"], record["cost"]
+                spent += decimal.Decimal(cost["amount"]) if cost else 0
+                tokens += usage["output"] if usage else 0
+                if turn % 2 == 0 and case.comes_to.startswith("break") and case.fault in SPLIT.split():
+                    came = text_of(ENDPOINTS[case.endpoint][0], record["response"])
+                    assert TEXT.startswith(came) and came, case
+                    assert usage["output"] >= len(came.split()), (case, usage)  # a word is a token of the mock's
+                    if ENDPOINTS[case.endpoint][1] == "mock" and case.fault != "reset-before-done":
+                        assert usage["source"] == "counted", (case, usage)
+            sizes.append(rss_kib(weir))
+            files.append(open_files(weir))
+        assert metric(weir, "weir_output_tokens_total") == tokens
+        assert abs(metric(weir, "weir_key_cost_usd_total") - spent) < decimal.Decimal("1e-9")
+        status = weir.get("/api/v1/status").json()
+        assert status["calls"]["open_calls"] == 0 and all(t["in_flight"] == 0 for t in status["targets"])
+        assert "/asan/" in servers.WEIR or sizes[5] - sizes[1] < 8 << 10, sizes
+        assert files[5] <= files[1] + AT_ONCE, files
 
 
 def test_everything_came_back(weir, mock, stayed):

@@ -207,8 +207,10 @@ def test_what_fails_before_its_first_content_is_tried_again(weir, fault, stream)
                            headers={"authorization": "Bearer " + ADMIN}, timeout=20)
     assert answer.status_code == 200, answer.text
     record = weir.record_of(answer)
-    assert len(record["attempts"]) == 2 and record["outcome"] == "ok"
-    assert record["attempts"][1]["status"] == 200
+    # Where a kept connection broke without a byte of an answer, the request was sent again within the attempt.
+    again = fault in ("reset-before-head", "close-before-head") and record["attempts"][0].get("resent")
+    assert len(record["attempts"]) == (1 if again else 2) and record["outcome"] == "ok"
+    assert record["attempts"][-1]["status"] == 200
     if stream:
         assert answer.text.count('"role":"assistant"') <= 1, "the first attempt's role was held back"
         assert answer.text.rstrip().endswith("[DONE]")
@@ -525,7 +527,7 @@ def test_commands_read_calls_from_server_and_folder(weir):
     shown = servers.run("call", "show", rows[0]["id"], "--url", weir.url, "--key", ADMIN)
     assert json.loads(shown.stdout)["id"] == rows[0]["id"]
     table = servers.run("call", "list", "--url", weir.url, "--key", ADMIN)
-    assert table.stdout.startswith("ID ")
+    assert table.stdout.startswith("ID ") and "ENDPOINT" in table.stdout and "chat" in table.stdout
     missing = servers.run("call", "show", "0" * 32, "--url", weir.url, "--key", ADMIN)
     assert missing.returncode == 1 and "no call" in missing.stderr
 

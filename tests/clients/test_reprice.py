@@ -54,6 +54,9 @@ def test_history_is_counted_anew(tmp_path):
         table = servers.run("reprice", "--prices", str(tmp_path / "dearer.yaml"), *folder)
         assert table.returncode == 0 and "TOTAL" in table.stdout and "+" in table.stdout
 
+        table = servers.run("reprice", "--since", "2100-01-01T00:00:00Z", *folder).stdout
+        assert "no calls since then" in table
+
         (tmp_path / "list.tsv").write_text("2026-01-02.mine\nup/m\tinput=10\toutput=20\n")
         whole = rows("--prices", str(tmp_path / "list.tsv"), *folder)[-1]
         assert whole["prices"] == "2026-01-02.mine" and whole["priced_calls"] == 3
@@ -81,3 +84,10 @@ def test_a_request_has_a_price_and_parts_are_parts():
         wanted = decimal.Decimal(plain * 1 + usage["output"] * 2) + usage["cached_input"] * decimal.Decimal("0.1")
         assert decimal.Decimal(a["cost"]["amount"]) == wanted / 1000000
         assert decimal.Decimal(p["cost"]["amount"]) > decimal.Decimal("0.5")
+
+
+def test_a_table_of_zeros_says_why():
+    with servers.start("mock") as mock, gateway.serve({"providers": {"up": gateway.provider(mock.url)}}) as weir:
+        ask(weir, "up/unknown")
+        table = servers.run("reprice", "--url", weir.url, "--key", gateway.ADMIN)
+        assert table.returncode == 0 and "none of these 1 calls has a price" in table.stdout and "weir.yaml" in table.stdout

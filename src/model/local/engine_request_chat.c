@@ -46,11 +46,14 @@ static enum err read_part(struct engine_parse *p, const char *param, struct buf 
     }
     if (p->json.fault)
         return ERR_INVALID;
-    if (!json_eq(&type, STR("text"))) {
-        struct str got = type.kind == JSON_STRING ? str_take(type.raw, 40) : STR("missing");
-        return engine_parse_fail(p, param, "'%s': its type is %.*s; local models read text only",
-                                 param, STR_ARG(got));
-    }
+    if (type.kind != JSON_STRING)
+        return engine_parse_fail(p, param, "'%s': its type is missing; a text's is \"text\"",
+                                 param);
+    if (!json_eq(&type, STR("text"))) /* without its name: the caller may have written another */
+        return engine_parse_fail(p, param,
+                                 "'%s' is not text, and local models read text only: leave images, "
+                                 "sound and files out, or name another model",
+                                 param);
     return add_text(p, &value, param, text);
 }
 
