@@ -80,24 +80,43 @@ static bool is_said(const struct json_value *key)
     return false;
 }
 
+/* Of a long string the part that read_body will keep, and more. It is cut at a space, which is
+ * never inside an escape or a character; the space takes the place of the quote. */
+static struct json_value part_of(struct json_value string, bool keep_end)
+{
+    size_t most = 2 * (size_t)VIEW_TEXT_BYTES;
+    struct str raw = string.raw;
+    if (raw.len <= most)
+        return string;
+    size_t at = keep_end ? raw.len - most : most;
+    const char *space = memchr(raw.ptr + at, ' ', keep_end ? most : raw.len - at);
+    if (!space)
+        return string;
+    at = (size_t)(space - raw.ptr);
+    string.raw = keep_end ? str_skip(raw, at) : str_take(raw, at + 1);
+    string.escape_bytes = 0;
+    return string;
+}
+
 /* The texts of a body, one after another. said: they are what somebody wrote. */
-static void collect(struct json_reader *r, bool said, struct buf *out)
+static void collect(struct json_reader *r, bool said, bool keep_end, struct buf *out)
 {
     struct json_value key;
     switch (json_peek(r)) {
     case JSON_OBJECT:
         (void)json_enter(r, JSON_OBJECT);
         while (json_next_member(r, &key))
-            collect(r, is_said(&key), out);
+            collect(r, is_said(&key), keep_end, out);
         break;
     case JSON_ARRAY:
         (void)json_enter(r, JSON_ARRAY);
         while (json_next_element(r))
-            collect(r, said, out);
+            collect(r, said, keep_end, out);
         break;
     case JSON_STRING:
         key = json_take(r);
-        if (said && json_text_len(&key) > 0 && key.raw.len < (size_t)VIEW_BATCH_BYTES) {
+        if (said && json_text_len(&key) > 0) {
+            key = part_of(key, keep_end);
             json_text_append(&key, out);
             buf_append_char(out, '\n');
         }
@@ -119,7 +138,7 @@ static size_t whole_start(struct str text, size_t at)
 static void read_body(struct json_reader *r, bool keep_end, struct view_row *row)
 {
     size_t before = row->text.len;
-    collect(r, json_peek(r) == JSON_STRING, &row->text);
+    collect(r, json_peek(r) == JSON_STRING, keep_end, &row->text);
     if (row->text.len - before <= VIEW_TEXT_BYTES)
         return;
     if (!keep_end) {

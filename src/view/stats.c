@@ -1,4 +1,9 @@
-/* Sums and percentiles by group and time, from the minutes. */
+/* Sums and percentiles by group and time, from the minutes, hours and days: of each time the
+ * longest that fits into the window and into a point.
+ *
+ *     since        hour           day                   day           hour   until
+ *       ├─ minutes ─┼─── hours ────┼──────── days ──────────┼─── hours ────┼─ minutes ─┤
+ */
 #include <stdio.h>
 
 #include "base/mem.h"
@@ -7,9 +12,20 @@
 #include "os/clock.h"
 #include "view/view_int.h"
 
+enum { SHARES = 3, RANGES_MAX = 2 * VIEW_SUM_LEVELS - 1 };
+
+static const double shares[SHARES] = {0.5, 0.9, 0.99};
+
 struct sums {
-    int64_t calls, errors, input, cached, output, reasoning, cost;
-    struct spread total, first, overhead;
+    int64_t numbers[VIEW_SUM_NUMBERS]; /* calls, input, cached, output, reasoning, cost */
+    int64_t errors;
+    uint64_t percentiles[VIEW_SUM_SPREADS][SHARES]; /* when all is added */
+    bool some[VIEW_SUM_SPREADS];
+};
+
+/* While rows are added. */
+struct adding {
+    struct spread_sum spreads[VIEW_SUM_SPREADS];
 };
 
 struct point {
@@ -21,6 +37,7 @@ struct series {
     int64_t id; /* of its name */
     struct str name;
     struct sums all;
+    struct adding *all_adding, *point_adding;
     struct point *points; /* by time; the rows come in that order */
     size_t count, room;
 };
@@ -32,19 +49,11 @@ struct answer {
     bool cut; /* there were more groups, or points */
 };
 
-static void release_sums(struct sums *s)
-{
-    spread_release(&s->total);
-    spread_release(&s->first);
-    spread_release(&s->overhead);
-}
-
 static void release(struct answer *a)
 {
     for (size_t i = 0; i < a->count; i++) {
-        for (size_t p = 0; p < a->series[i].count; p++)
-            release_sums(&a->series[i].points[p].sums);
-        release_sums(&a->series[i].all);
+        mem_free(a->series[i].all_adding);
+        mem_free(a->series[i].point_adding);
         mem_free(a->series[i].points);
         mem_free((char *)a->series[i].name.ptr);
     }
@@ -61,8 +70,20 @@ static struct series *find(struct answer *a, int64_t id)
         return NULL;
     }
     a->series = mem_resize(a->series, (a->count + 1) * sizeof *a->series);
-    a->series[a->count] = (struct series){.id = id};
-    return &a->series[a->count++];
+    struct series *s = &a->series[a->count++];
+    *s = (struct series){.id = id, .all_adding = NEW(struct adding)};
+    return s;
+}
+
+/* All is added: what is shown of it stays. */
+static void settle(struct sums *s, struct adding *adding)
+{
+    for (int i = 0; i < VIEW_SUM_SPREADS; i++) {
+        s->some[i] = adding->spreads[i].total > 0;
+        for (int k = 0; k < SHARES; k++)
+            s->percentiles[i][k] = spread_sum_percentile(&adding->spreads[i], shares[k]);
+    }
+    *adding = (struct adding){0};
 }
 
 static struct point *point_at(struct answer *a, struct series *s, int64_t time_s)
@@ -73,6 +94,10 @@ static struct point *point_at(struct answer *a, struct series *s, int64_t time_s
         a->cut = true;
         return NULL;
     }
+    if (s->count)
+        settle(&s->points[s->count - 1].sums, s->point_adding);
+    else
+        s->point_adding = NEW(struct adding);
     if (s->count == s->room) {
         s->room = s->room ? s->room * 2 : 64;
         s->points = mem_resize(s->points, s->room * sizeof *s->points);
@@ -82,17 +107,15 @@ static struct point *point_at(struct answer *a, struct series *s, int64_t time_s
 }
 
 /* Columns: minute, group, is an error, calls … cost, total, first, overhead. */
-static enum err add_to(struct sums *s, sqlite3_stmt *row)
+static enum err add_to(struct sums *s, struct adding *adding, sqlite3_stmt *row)
 {
-    int64_t calls = sqlite3_column_int64(row, 3);
-    int64_t *sums[] = {&s->calls, &s->input, &s->cached, &s->output, &s->reasoning, &s->cost};
-    for (int i = 0; i < 6; i++)
-        *sums[i] += sqlite3_column_int64(row, 3 + i);
+    for (int i = 0; i < VIEW_SUM_NUMBERS; i++)
+        s->numbers[i] += sqlite3_column_int64(row, 3 + i);
     if (sqlite3_column_int64(row, 2))
-        s->errors += calls;
-    TRY(spread_merge(&s->total, view_column(row, 9)));
-    TRY(spread_merge(&s->first, view_column(row, 10)));
-    return spread_merge(&s->overhead, view_column(row, 11));
+        s->errors += sqlite3_column_int64(row, 3);
+    for (int i = 0; i < VIEW_SUM_SPREADS; i++)
+        TRY(spread_sum_add(&adding->spreads[i], view_column(row, 3 + VIEW_SUM_NUMBERS + i)));
+    return ERR_OK;
 }
 
 static enum err take_row(struct answer *a, sqlite3_stmt *row)
@@ -100,12 +123,70 @@ static enum err take_row(struct answer *a, sqlite3_stmt *row)
     struct series *s = find(a, sqlite3_column_int64(row, 1));
     if (!s)
         return ERR_OK;
-    TRY(add_to(&s->all, row));
+    TRY(add_to(&s->all, s->all_adding, row));
     int64_t step = a->question->step_s;
     if (!step)
         return ERR_OK;
     struct point *p = point_at(a, s, sqlite3_column_int64(row, 0) * 60 / step * step);
-    return p ? add_to(&p->sums, row) : ERR_OK;
+    return p ? add_to(&p->sums, s->point_adding, row) : ERR_OK;
+}
+
+static void settle_all(struct answer *a)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        struct series *s = &a->series[i];
+        settle(&s->all, s->all_adding);
+        if (s->count)
+            settle(&s->points[s->count - 1].sums, s->point_adding);
+    }
+}
+
+/* ---- Which rows ---- */
+
+/* Of one level, in minutes: [from, end). */
+struct range {
+    int level;
+    int64_t from, end;
+};
+
+static int64_t up(int64_t minute, int64_t to)
+{
+    return minute > INT64_MAX - to ? minute : (minute + to - 1) / to * to;
+}
+
+/* The longest times that the points are made of. */
+static int level_of(int64_t step_s)
+{
+    int level = VIEW_SUM_LEVELS - 1;
+    while (level > 0 && step_s % (view_sum_levels[level].minutes * 60) != 0)
+        level--;
+    return level;
+}
+
+/* In order of time. Returns how many. */
+static int divide(int64_t from, int64_t end, int level, struct range ranges[RANGES_MAX])
+{
+    struct range tail[RANGES_MAX];
+    int count = 0;
+    int tails = 0;
+    for (int i = 0; i < level; i++) {
+        int64_t to = view_sum_levels[i + 1].minutes;
+        int64_t next = up(from, to) < end ? up(from, to) : end;
+        int64_t last = end == INT64_MAX || end / to * to < next ? end : end / to * to;
+        if (from < next)
+            ranges[count++] = (struct range){i, from, next};
+        if (last < end && last >= next)
+            tail[tails++] = (struct range){i, last, end};
+        from = next;
+        end = last < next ? next : last;
+        if (from >= end)
+            break;
+    }
+    if (from < end)
+        ranges[count++] = (struct range){level, from, end};
+    while (tails > 0)
+        ranges[count++] = tail[--tails];
+    return count;
 }
 
 static const char *column_of(struct str by)
@@ -119,17 +200,16 @@ static const char *column_of(struct str by)
     return NULL;
 }
 
-static void write_query(struct view *v, const struct view_question *q, struct buf *sql)
+static void write_query(struct view *v, const struct view_question *q, const struct range *r,
+                        struct buf *sql)
 {
     const struct view_filter *f = &q->filter;
     buf_printf(
         sql,
         "SELECT minute, %s, outcome = %lld, calls, input, cached, output, reasoning, cost, total, "
-        "first, overhead FROM minutes WHERE minute >= %lld",
+        "first, overhead FROM %s WHERE minute >= %lld AND minute < %lld",
         column_of(q->by), (long long)view_name_find(v, STR("error")),
-        (long long)(f->since_us / 60000000));
-    if (f->until_us > 0)
-        buf_printf(sql, " AND minute < %lld", (long long)((f->until_us + 59999999) / 60000000));
+        view_sum_levels[r->level].table, (long long)r->from, (long long)r->end);
     (void)view_where_name(v, sql, "model", f->model);
     (void)view_where_name(v, sql, "target", f->target);
     (void)view_where_name(v, sql, "key", f->key);
@@ -154,34 +234,36 @@ static void find_names(struct view *v, struct answer *a)
     sqlite3_finalize(get);
 }
 
-static void write_spread(struct json_writer *w, struct str name, const struct spread *s)
+static void write_percentiles(struct json_writer *w, struct str name, const struct sums *s,
+                              int spread)
 {
+    const uint64_t *values = s->percentiles[spread];
     json_key(w, name);
-    if (!s->used) {
+    if (!s->some[spread]) {
         json_null(w);
         return;
     }
     json_object_begin(w);
-    json_member_u64(w, STR("p50"), spread_percentile(s, 0.5));
-    json_member_u64(w, STR("p90"), spread_percentile(s, 0.9));
-    json_member_u64(w, STR("p99"), spread_percentile(s, 0.99));
+    json_member_u64(w, STR("p50"), values[0]);
+    json_member_u64(w, STR("p90"), values[1]);
+    json_member_u64(w, STR("p99"), values[2]);
     json_object_end(w);
 }
 
 static void write_sums(struct json_writer *w, const struct sums *s)
 {
     char text[DECIMAL_TEXT_BYTES];
-    json_member_i64(w, STR("calls"), s->calls);
+    json_member_i64(w, STR("calls"), s->numbers[0]);
     json_member_i64(w, STR("errors"), s->errors);
-    json_member_i64(w, STR("input"), s->input);
-    json_member_i64(w, STR("cached_input"), s->cached);
-    json_member_i64(w, STR("output"), s->output);
-    json_member_i64(w, STR("reasoning"), s->reasoning);
+    json_member_i64(w, STR("input"), s->numbers[1]);
+    json_member_i64(w, STR("cached_input"), s->numbers[2]);
+    json_member_i64(w, STR("output"), s->numbers[3]);
+    json_member_i64(w, STR("reasoning"), s->numbers[4]);
     json_member_str(w, STR("cost"),
-                    decimal_format((struct decimal){(__int128)s->cost * 1000}, text));
-    write_spread(w, STR("total_us"), &s->total);
-    write_spread(w, STR("first_token_us"), &s->first);
-    write_spread(w, STR("overhead_us"), &s->overhead);
+                    decimal_format((struct decimal){(__int128)s->numbers[5] * 1000}, text));
+    write_percentiles(w, STR("total_us"), s, 0);
+    write_percentiles(w, STR("first_token_us"), s, 1);
+    write_percentiles(w, STR("overhead_us"), s, 2);
 }
 
 static void write_series(struct json_writer *w, const struct answer *a, const struct series *s)
@@ -207,7 +289,9 @@ static int by_calls(const void *left, const void *right)
 {
     const struct series *a = left;
     const struct series *b = right;
-    return a->all.calls < b->all.calls ? 1 : a->all.calls > b->all.calls ? -1 : 0;
+    return a->all.numbers[0] < b->all.numbers[0]   ? 1
+           : a->all.numbers[0] > b->all.numbers[0] ? -1
+                                                   : 0;
 }
 
 static void write_answer(struct view *v, struct answer *a, struct buf *json)
@@ -228,22 +312,35 @@ static void write_answer(struct view *v, struct answer *a, struct buf *json)
     json_object_end(&w);
 }
 
-static enum err ask(struct view *v, struct answer *a)
+static enum err ask_range(struct view *v, struct answer *a, const struct range *r)
 {
     struct buf sql BUF_AUTO;
     sqlite3_stmt *query = NULL;
     buf_init(&sql, 4096);
-    write_query(v, a->question, &sql);
+    write_query(v, a->question, r, &sql);
     TRY(view_prepare(v->reader.db, buf_cstr(&sql), &query));
-    int code;
+    int code = SQLITE_DONE;
     enum err error = ERR_OK;
-    while ((code = sqlite3_step(query)) == SQLITE_ROW && error == ERR_OK)
+    while (error == ERR_OK && (code = sqlite3_step(query)) == SQLITE_ROW)
         error = take_row(a, query);
     sqlite3_finalize(query);
-    if (error == ERR_OK)
-        error = view_error(code);
+    return error == ERR_OK ? view_error(code) : error;
+}
+
+static enum err ask(struct view *v, struct answer *a)
+{
+    struct range ranges[RANGES_MAX];
+    const struct view_filter *f = &a->question->filter;
+    int64_t end = f->until_us > 0 ? (f->until_us + 59999999) / 60000000 : INT64_MAX;
+    int count = divide(f->since_us / 60000000, end, level_of(a->question->step_s), ranges);
+    TRY(view_exec(v->reader.db, "BEGIN"));
+    enum err error = ERR_OK;
+    for (int i = 0; i < count && error == ERR_OK; i++)
+        error = ask_range(v, a, &ranges[i]);
     if (error == ERR_OK)
         find_names(v, a);
+    (void)!view_exec(v->reader.db, "COMMIT");
+    settle_all(a);
     return error;
 }
 

@@ -4,9 +4,14 @@
 #include "os/file.h"
 #include "view/view_int.h"
 
-/* calls: one row a call. names: every text that repeats, by number. minutes: sums and spreads of
- * each minute and group. words_N: the words of offsets N·2^20 … , without the texts; such an index
- * cannot forget single rows, so it goes as a whole. */
+/* calls: one row a call. names: every text that repeats, by number. minutes, hours, days: sums and
+ * spreads of each and of what its calls have in common. segments, blocks: which calls have a word
+ * or an attribute (index.h); they go a segment at a time. */
+#define SUMS(table)                                                                                \
+    "CREATE TABLE " table "(minute INTEGER, model INTEGER, target INTEGER, key INTEGER, "          \
+    "endpoint INTEGER, outcome INTEGER, calls INTEGER, input INTEGER, cached INTEGER, "            \
+    "output INTEGER, reasoning INTEGER, cost INTEGER, total BLOB, first BLOB, overhead BLOB, "     \
+    "PRIMARY KEY(minute, model, target, key, endpoint, outcome)) WITHOUT ROWID;"
 const struct view_store_kind view_calls_store = {
     "calls.db", VIEW_VERSION,
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
@@ -14,17 +19,11 @@ const struct view_store_kind view_calls_store = {
     "CREATE TABLE calls(offset INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, model INTEGER, "
     "target INTEGER, key INTEGER, endpoint INTEGER, outcome INTEGER, user INTEGER, status INTEGER, "
     "input INTEGER, output INTEGER, cost INTEGER, total_us INTEGER, first_us INTEGER);"
-    "CREATE INDEX calls_time ON calls(time_us);"
-    "CREATE INDEX calls_model ON calls(model, offset);"
-    "CREATE INDEX calls_target ON calls(target, offset);"
-    "CREATE INDEX calls_key ON calls(key, offset);"
-    "CREATE INDEX calls_outcome ON calls(outcome, offset);"
-    "CREATE INDEX calls_status ON calls(status, offset) WHERE status >= 400;"
-    "CREATE INDEX calls_user ON calls(user, offset) WHERE user > 0;"
-    "CREATE TABLE minutes(minute INTEGER, model INTEGER, target INTEGER, key INTEGER, "
-    "endpoint INTEGER, outcome INTEGER, calls INTEGER, input INTEGER, cached INTEGER, "
-    "output INTEGER, reasoning INTEGER, cost INTEGER, total BLOB, first BLOB, overhead BLOB, "
-    "PRIMARY KEY(minute, model, target, key, endpoint, outcome)) WITHOUT ROWID;"};
+    "CREATE TABLE segments(first INTEGER PRIMARY KEY, span INTEGER, block INTEGER, count INTEGER, "
+    "min_time_us INTEGER, max_time_us INTEGER, fences BLOB);"
+    "CREATE TABLE blocks(id INTEGER PRIMARY KEY, terms BLOB);" SUMS("minutes") SUMS("hours")
+        SUMS("days")};
+#undef SUMS
 
 enum err view_error(int sqlite_code)
 {
@@ -54,6 +53,17 @@ struct str view_column(sqlite3_stmt *statement, int column)
 {
     const void *bytes = sqlite3_column_blob(statement, column);
     return bytes ? str_of(bytes, (size_t)sqlite3_column_bytes(statement, column)) : STR_NONE;
+}
+
+int64_t view_number(sqlite3 *db, const char *sql, int64_t fallback)
+{
+    sqlite3_stmt *ask = NULL;
+    if (view_prepare(db, sql, &ask) != ERR_OK)
+        return fallback;
+    bool some = sqlite3_step(ask) == SQLITE_ROW && sqlite3_column_type(ask, 0) != SQLITE_NULL;
+    int64_t value = some ? sqlite3_column_int64(ask, 0) : fallback;
+    sqlite3_finalize(ask);
+    return value;
 }
 
 int64_t view_meta_get(sqlite3 *db, const char *name, int64_t fallback)

@@ -40,6 +40,8 @@ enum err view_open(const struct view_options *options, struct buf *detail, struc
     os_mutex_init(&v->lock);
     os_cond_init(&v->wanted);
     os_mutex_init(&v->read_lock);
+    os_mutex_init(&v->index_lock);
+    index_init(&v->index);
     enum err error = os_fs_ensure_dir(os_fs_machine(), buf_cstr(&v->dir));
     atomic_store(&v->reserved,
                  view_store_bytes(&view_calls_store, buf_str(&v->dir))); /* counted by log_open */
@@ -47,6 +49,7 @@ enum err view_open(const struct view_options *options, struct buf *detail, struc
         error = os_thread_start("view", view_projector_run, v, &v->thread);
     if (error != ERR_OK) {
         buf_printf(detail, "%s: %s", buf_cstr(&v->dir), err_text(error));
+        index_release(&v->index);
         buf_release(&v->dir);
         mem_free(v);
         return error;
@@ -64,8 +67,9 @@ void view_close(struct view *v)
     os_cond_signal(&v->wanted);
     os_mutex_unlock(&v->lock);
     os_thread_join(&v->thread);
-    if (v->reader_open)
-        view_store_close(&v->reader);
+    view_reader_forget(v);
+    index_release(&v->index);
+    os_mutex_release(&v->index_lock);
     os_mutex_release(&v->read_lock);
     os_cond_release(&v->wanted);
     os_mutex_release(&v->lock);
@@ -102,23 +106,43 @@ static int on_progress(void *arg)
     return os_now_us() > v->deadline_us;
 }
 
+static enum err open_reader(struct view *v)
+{
+    struct buf detail = {.max = 4096};
+    enum err error =
+        view_store_open(&v->reader, &view_calls_store, buf_str(&v->dir), false, &detail);
+    buf_release(&detail);
+    if (error != ERR_OK)
+        return ERR_BUSY; /* the projector has not made it yet */
+    error = view_words_open(v->reader.db, &v->reader_words);
+    if (error != ERR_OK) {
+        view_store_close(&v->reader);
+        return error;
+    }
+    v->reader_open = true;
+    sqlite3_progress_handler(v->reader.db, 10000, on_progress, v);
+    return ERR_OK;
+}
+
 enum err view_read_begin(struct view *v)
 {
     os_mutex_lock(&v->read_lock);
-    if (!v->reader_open) {
-        struct buf detail = {.max = 4096};
-        enum err error =
-            view_store_open(&v->reader, &view_calls_store, buf_str(&v->dir), false, &detail);
-        buf_release(&detail);
-        if (error != ERR_OK) {
-            os_mutex_unlock(&v->read_lock);
-            return ERR_BUSY; /* the projector has not made it yet */
-        }
-        v->reader_open = true;
-        sqlite3_progress_handler(v->reader.db, 10000, on_progress, v);
-    }
+    enum err error = v->reader_open ? ERR_OK : open_reader(v);
     v->deadline_us = os_now_us() + VIEW_QUERY_US_MAX;
-    return ERR_OK;
+    if (error != ERR_OK)
+        os_mutex_unlock(&v->read_lock);
+    return error;
+}
+
+void view_reader_forget(struct view *v)
+{
+    os_mutex_lock(&v->read_lock);
+    view_words_close(v->reader_words);
+    v->reader_words = NULL;
+    if (v->reader_open)
+        view_store_close(&v->reader);
+    v->reader_open = false;
+    os_mutex_unlock(&v->read_lock);
 }
 
 void view_read_end(struct view *v)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/mem.h"
 #include "codec/json_scan.h"
 #include "codec/time.h"
 #include "tests/unit/log/log_test.h"
@@ -235,6 +236,18 @@ static void what_is_wrong_is_made_again(void **state)
     folder_remove(&p.folder);
 }
 
+static uint64_t percentile(const struct spread *s, double part)
+{
+    struct spread_sum *sum = NEW(struct spread_sum);
+    struct buf bytes BUF_AUTO;
+    buf_init(&bytes, 1 << 16);
+    spread_write(s, &bytes);
+    assert_int_equal(spread_sum_add(sum, buf_str(&bytes)), ERR_OK);
+    uint64_t value = spread_sum_percentile(sum, part);
+    mem_free(sum);
+    return value;
+}
+
 static void percentiles_are_close(void **state)
 {
     (void)state;
@@ -247,21 +260,124 @@ static void percentiles_are_close(void **state)
     spread_add(&a, UINT64_MAX);
     spread_write(&b, &bytes);
     assert_int_equal(spread_merge(&a, buf_str(&bytes)), ERR_OK);
-    assert_int_equal(spread_percentile(&a, 0), 0);
-    assert_in_range(spread_percentile(&a, 0.5), 249000, 258000);
-    assert_true(spread_percentile(&a, 1) == UINT64_MAX);
+    assert_int_equal(percentile(&a, 0), 0);
+    assert_in_range(percentile(&a, 0.5), 249000, 258000);
+    assert_true(percentile(&a, 1) == UINT64_MAX);
     assert_int_equal(spread_merge(&a, STR("12345")), ERR_INVALID);
     assert_int_equal(spread_merge(&a, STR("\xff\xff\1\0\0\0")), ERR_INVALID);
     for (uint64_t v = 1; v < UINT64_MAX / 3; v = v * 2 + 1) {
         struct spread one = {0};
         spread_add(&one, v);
-        uint64_t p = spread_percentile(&one, 0.5);
+        uint64_t p = percentile(&one, 0.5);
         assert_true(p >= v && p - v <= v / 32);
         spread_release(&one);
     }
     spread_release(&a);
     spread_release(&b);
     buf_release(&bytes);
+}
+
+/* Each call says words that no other does, so that a segment of the index is full after some 100.
+ */
+static void append_wordy(struct place *p, int from, int to)
+{
+    for (int i = from; i < to; i++) {
+        char said[8000];
+        char json[10000];
+        char time[TIME_TEXT_BYTES + 1];
+        size_t n = 0;
+        for (int w = 0; w < 550; w++)
+            n += (size_t)snprintf(said + n, sizeof said - n, "w%dx%d ", i, w);
+        time_format(NOON + i * INT64_C(1000000), time);
+        (void)snprintf(json, sizeof json,
+                       "{\"time\":\"%s\",\"key\":\"k%d\",\"endpoint\":\"chat\",\"model\":\"m\","
+                       "\"status\":%d,\"outcome\":\"ok\",\"timing\":{\"total_us\":%d},"
+                       "\"request\":{\"prompt\":\"common %s\"}}",
+                       time, i % 3, i % 50 ? 200 : 503, 1000 * i, said);
+        append(p, json);
+    }
+}
+
+static void check_wordy(struct place *p, int first, int calls)
+{
+    int64_t offsets[100];
+    char word[32];
+    wait_folded(p);
+    for (int i = first; i < calls; i += 37) {
+        (void)snprintf(word, sizeof word, "w%dx541", i);
+        assert_int_equal(search(p, (struct view_filter){.words = str_from_c(word)}, offsets), 1);
+        assert_true(offsets[0] == i);
+    }
+    int64_t before = -1;
+    size_t count;
+    int64_t last = calls;
+    size_t sum = 0;
+    do { /* pages of 30 */
+        struct view_filter filter = {.key = STR("k1"), .words = STR("w")};
+        assert_int_equal(view_search(p->view, &filter, before, 30, offsets, &count), ERR_OK);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(offsets[i] < last && offsets[i] % 3 == 1);
+            last = offsets[i];
+        }
+        sum += count;
+        before = last;
+    } while (count == 30);
+    assert_int_equal(sum, (calls - 1 + 2) / 3 - (first - 1 + 2) / 3);
+    assert_int_equal(search(p, (struct view_filter){.status = STR("5xx")}, offsets),
+                     (calls + 49) / 50 - (first + 49) / 50);
+    assert_int_equal(search(p, (struct view_filter){.total_us_min = 1000 * (calls - 5)}, offsets),
+                     5);
+    assert_int_equal(
+        search(p, (struct view_filter){.until_us = NOON + (first + 7) * INT64_C(1000000)}, offsets),
+        7);
+}
+
+static void what_is_said_fills_segments(void **state)
+{
+    (void)state;
+    struct place p = {.folder = folder_make()};
+    int64_t start;
+    open_place(&p);
+    append_wordy(&p, 0, 350);
+    check_wordy(&p, 0, 350);
+    close_place(&p);
+    open_place(&p); /* what was in memory is read from the log */
+    check_wordy(&p, 0, 350);
+    assert_int_equal(log_part_delete_before(p.calls, 250, &start), ERR_OK);
+    append_wordy(&p, 350, 360);
+    check_wordy(&p, 250, 360);
+    struct view_question all = {.by = STR("model")};
+    assert_int_equal(number(&p, all, "groups.0.calls"), 360); /* of the same hour */
+    close_place(&p);
+    folder_remove(&p.folder);
+}
+
+/* Every way to divide a window gives the same sums. */
+static void windows_add_up(void **state)
+{
+    (void)state;
+    struct place p = {.folder = folder_make()};
+    const int64_t minute_us = 60000000;
+    open_place(&p);
+    for (int i = 0; i < 1000; i++) /* one in 13 minutes: nine days */
+        append_call(&p, i * 780, "m", "ok", 200, 1000, "x");
+    wait_folded(&p);
+    for (int64_t from = 0; from < 4000; from += 371)
+        for (int64_t length = 1; length < 9000; length = length * 3 + 1)
+            for (int step = 0; step < 4; step++) {
+                static const int64_t steps[] = {0, 60, 7200, 86400};
+                struct view_question q = {
+                    .by = STR("model"),
+                    .step_s = steps[step],
+                    .filter = {.since_us = NOON + from * minute_us,
+                               .until_us = NOON + (from + length) * minute_us}};
+                int64_t wanted = (from + length + 12) / 13 - (from + 12) / 13;
+                assert_int_equal(number(&p, q, "groups.0.calls"), wanted ? wanted : -1);
+            }
+    struct view_question days = {.by = STR(""), .step_s = 86400};
+    assert_int_equal(number(&p, days, "groups.0.points.1.calls"), 111);
+    close_place(&p);
+    folder_remove(&p.folder);
 }
 
 int main(void)
@@ -272,6 +388,8 @@ int main(void)
         cmocka_unit_test(calls_are_folded_as_they_come),
         cmocka_unit_test(a_restart_counts_nothing_twice),
         cmocka_unit_test(what_is_wrong_is_made_again),
+        cmocka_unit_test(what_is_said_fills_segments),
+        cmocka_unit_test(windows_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
