@@ -114,6 +114,10 @@ static enum err open_reader(struct view *v)
     buf_release(&detail);
     if (error != ERR_OK)
         return ERR_BUSY; /* the projector has not made it yet */
+    if (view_meta_get(v->reader.db, "version", 0) != VIEW_VERSION) {
+        view_store_close(&v->reader); /* nor its tables */
+        return ERR_BUSY;
+    }
     error = view_words_open(v->reader.db, &v->reader_words);
     if (error != ERR_OK) {
         view_store_close(&v->reader);
