@@ -1,9 +1,10 @@
 /* What the view of calls costs and how it answers, on a log of made-up calls.
  *
- *     bench_views fill DIR [--calls N] [--days D]    records in the gateway's form on DIR's
- * weir.calls bench_views fold DIR [--again]                 the view made of them: CPU a call,
- * bytes a call bench_views ask DIR [--rounds N]               what the page asks: milliseconds of
- * each question
+ *     bench_views fill DIR [--calls N] [--days D]    the log: records in the gateway's form
+ *
+ *     bench_views fold DIR [--again]                 the view of it: CPU and bytes a call
+ *
+ *     bench_views ask DIR [--rounds N]               the page's questions: milliseconds of each
  *
  * The calls: 6 models at 4 providers, 24 keys, 400 users, 4 endpoints; latencies log-normal; one in
  * 40 fails, one in 60 is cancelled, one in 80 is refused. A request says about 60 words and an
@@ -137,7 +138,7 @@ static struct fate draw_fate(void)
 }
 
 struct made {
-    char id[33], key[16], user[16];
+    char id[40], key[16], user[16];
     unsigned model;
     struct fate fate;
     unsigned input, output;

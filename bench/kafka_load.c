@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/str.h"
+
 enum { PARTITIONS = 4, WAIT_MS = 60000 };
 
 static long failed;
@@ -237,15 +239,24 @@ static int latency(const char *brokers, const char *name, long count, size_t len
     return 0;
 }
 
+static long number(const char *text)
+{
+    uint64_t n = 0;
+    if (str_to_u64(str_from_c(text), &n) != ERR_OK || n > 1u << 30)
+        die(text, "is not a number up to 2^30");
+    return (long)n;
+}
+
 int main(int argc, char **argv)
 {
     if (argc >= 7 && strcmp(argv[1], "produce") == 0)
-        return produce(argv[2], argv[3], atol(argv[4]), (size_t)atol(argv[5]), argv[6], argv + 7);
+        return produce(argv[2], argv[3], number(argv[4]), (size_t)number(argv[5]), argv[6],
+                       argv + 7);
     if (argc == 5 && strcmp(argv[1], "fetch") == 0)
-        return fetch(argv[2], argv[3], atol(argv[4]));
+        return fetch(argv[2], argv[3], number(argv[4]));
     if (argc == 8 && strcmp(argv[1], "latency") == 0)
-        return latency(argv[2], argv[3], atol(argv[4]), (size_t)atol(argv[5]), argv[6],
-                       atof(argv[7]));
+        return latency(argv[2], argv[3], number(argv[4]), (size_t)number(argv[5]), argv[6],
+                       (double)number(argv[7]));
     fprintf(stderr, "kafka_load: see the head of bench/kafka_load.c\n");
     return 2;
 }

@@ -219,6 +219,11 @@ void api_import(struct api_request *r)
                   STR_ARG(str_take(source, 40)));
         return;
     }
+    if (!str_trim(r->x->body).len) {
+        api_error(r->x, 400, ERR_INVALID, NULL,
+                  "the body is empty: send the file's lines, each a JSON object");
+        return;
+    }
     if (!read_digest(r->x, &w->digest) || !api_query_number(r->x, STR("at"), 0, INT64_MAX, &w->at))
         return;
     w->now_us = os_wall_us();

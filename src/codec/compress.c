@@ -271,7 +271,7 @@ static enum err snappy_block_read(struct str in, size_t end, struct buf *out)
     if (n / 32 > in.len)
         return ERR_CORRUPT;
     TRY(reserve(out, n));
-    char nothing; /* snappy wants a place for it too */
+    char nothing = 0; /* snappy wants a place for it too */
     char *to = n ? out->ptr + out->len : &nothing;
     if (snappy_uncompress(in.ptr, in.len, to, &n) != SNAPPY_OK)
         return ERR_CORRUPT;

@@ -21,6 +21,7 @@ struct spooled {
 
 static struct cluster_entry *entry_of(struct cluster *c, size_t index)
 {
+    ASSERT(c->capacity > 0);
     return &c->entries[(c->head + index) % c->capacity];
 }
 

@@ -304,10 +304,12 @@ static enum err open_fresh(struct projector *p, struct buf *detail)
     enum err error = again ? ERR_OUT_OF_RANGE : open_projector(p, detail);
     if (error == ERR_OUT_OF_RANGE || error == ERR_CORRUPT) {
         close_projector(p);
+        view_report(v, LOG_INFO, "event=view_rebuild");
+        os_mutex_lock(&v->read_lock); /* a question meets the old file or the new one */
         view_reader_forget(v);
         view_store_remove(&view_calls_store, buf_str(&v->dir));
-        view_report(v, LOG_INFO, "event=view_rebuild");
         error = open_projector(p, detail);
+        os_mutex_unlock(&v->read_lock);
     }
     atomic_store(&v->next_offset, 0);
     return error;

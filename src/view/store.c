@@ -156,6 +156,8 @@ enum err view_store_open(struct view_store *s, const struct view_store_kind *kin
     enum err error = open_file(s, write);
     if (error == ERR_OK && write)
         error = set_up(kind, s->db);
+    if (error == ERR_OK && !write && view_meta_get(s->db, "version", 0) != kind->version)
+        error = ERR_BUSY; /* its writer has not made the tables yet */
     if (error != ERR_OK && write) {
         sqlite3_close(s->db);
         s->db = NULL;

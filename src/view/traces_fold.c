@@ -80,8 +80,8 @@ static const char *const statement_sql[STATEMENTS] = {
     [ADD_BOOK] = "INSERT INTO books VALUES(?1,?2,?3,?4,?5,?6,?7) ON CONFLICT DO UPDATE SET "
                  "received = received + ?4, stored = stored + ?5, rejected = rejected + ?6, "
                  "again = again + ?7",
-    [ADD_REASON] = "INSERT INTO reasons VALUES(?1,?2,?3,?4,?5) ON CONFLICT DO UPDATE SET "
-                   "items = items + ?5",
+    [ADD_REASON] = ("INSERT INTO reasons VALUES(?1,?2,?3,?4,?5) "
+                    "ON CONFLICT DO UPDATE SET items = items + ?5"),
 };
 
 /* What came of one key on one day; added up in memory. */
@@ -572,15 +572,6 @@ static void close_fold(struct fold *f)
     view_store_close(&f->store);
 }
 
-static void forget_reader(struct traces *t)
-{
-    os_mutex_lock(&t->read_lock);
-    if (t->reader_open)
-        view_store_close(&t->reader);
-    t->reader_open = false;
-    os_mutex_unlock(&t->read_lock);
-}
-
 static void report(struct traces *t, enum log_severity severity, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -608,10 +599,14 @@ static enum err open_fresh(struct fold *f, struct buf *detail)
     enum err error = again ? ERR_OUT_OF_RANGE : open_fold(f, detail);
     if (error == ERR_OUT_OF_RANGE || error == ERR_CORRUPT) {
         close_fold(f);
-        forget_reader(t);
-        view_store_remove(&traces_store, buf_str(&t->dir));
         report(t, LOG_INFO, "event=traces_rebuild");
+        os_mutex_lock(&t->read_lock); /* a question meets the old file or the new one */
+        if (t->reader_open)
+            view_store_close(&t->reader);
+        t->reader_open = false;
+        view_store_remove(&traces_store, buf_str(&t->dir));
         error = open_fold(f, detail);
+        os_mutex_unlock(&t->read_lock);
     }
     for (int i = 0; i < TRACES_TOPICS; i++)
         atomic_store(&t->next[i], f->next[i]);

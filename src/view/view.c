@@ -114,10 +114,6 @@ static enum err open_reader(struct view *v)
     buf_release(&detail);
     if (error != ERR_OK)
         return ERR_BUSY; /* the projector has not made it yet */
-    if (view_meta_get(v->reader.db, "version", 0) != VIEW_VERSION) {
-        view_store_close(&v->reader); /* nor its tables */
-        return ERR_BUSY;
-    }
     error = view_words_open(v->reader.db, &v->reader_words);
     if (error != ERR_OK) {
         view_store_close(&v->reader);
@@ -140,13 +136,11 @@ enum err view_read_begin(struct view *v)
 
 void view_reader_forget(struct view *v)
 {
-    os_mutex_lock(&v->read_lock);
     view_words_close(v->reader_words);
     v->reader_words = NULL;
     if (v->reader_open)
         view_store_close(&v->reader);
     v->reader_open = false;
-    os_mutex_unlock(&v->read_lock);
 }
 
 void view_read_end(struct view *v)

@@ -157,7 +157,7 @@ void view_report(struct view *v, enum log_severity severity, const char *format,
  * yet. */
 MUST_CHECK enum err view_read_begin(struct view *v);
 void view_read_end(struct view *v);
-/* The reader is of a file that is no more. Any thread that is not between these two. */
+/* The reader is of a file that is no more. With read_lock held, or when nobody can ask. */
 void view_reader_forget(struct view *v);
 /* Between these two: a name's number; -1: no call has it. */
 int64_t view_name_find(struct view *v, struct str name);

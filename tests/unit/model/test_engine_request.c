@@ -95,7 +95,7 @@ static const struct refusal refusals[] = {
     {"{" USER("\"a\\u0000b\"") "}", "messages[0].content", "NUL"},
     {"{" USER("[\"a\"]") "}", "messages[0].content[0]", "must be an object"},
     {"{" USER("[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\",\"image_url\":{}}]") "}",
-     "messages[0].content[1]", "image_url"},
+     "messages[0].content[1]", "not text"},
     {"{" USER("[{\"text\":\"a\"}]") "}", "messages[0].content[0]", "missing"},
     {"{" USER("[{\"type\":\"text\"}]") "}", "messages[0].content[0]", "must be a string"},
     {"{\"messages\":[{\"role\":\"assistant\",\"tool_calls\":[{}]}]}", "messages[0]", "tool_calls"},
