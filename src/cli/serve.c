@@ -486,10 +486,14 @@ static bool upgrade(struct serve *s, enum err *ret_err)
     /* From here on the other process folds and tells, if there is one. */
     otlp_out_stop(s->otlp_out);
     s->otlp_out = NULL;
+    if (s->view)
+        view_freeze(s->view);
     if (s->traces)
         traces_freeze(s->traces);
     enum upgrade_end end = upgrade_start(s->log, gateway_calls(s->gateway), s->away, &s->upgrade);
     if (end == UPGRADE_REFUSED) {
+        if (s->view)
+            view_thaw(s->view);
         if (s->traces)
             traces_thaw(s->traces);
         start_otlp_out(s);

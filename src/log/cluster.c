@@ -90,8 +90,8 @@ static enum err first_open(struct cluster *c, struct buf *detail)
     const char *topic = embedded_topic(c->log);
     if (topic) {
         buf_printf(detail,
-                   "log.kafka: the data folder %s has an embedded log already (topic %s); move it "
-                   "with `weir topic copy`, or choose an empty data folder",
+                   "log.kafka: the data folder %s has an embedded log already (topic %s): "
+                   "choose an empty data folder; what is in this one stays readable there",
                    c->log->dir, topic);
         return ERR_CONFIG;
     }
@@ -156,7 +156,7 @@ enum err log_cluster_check(struct log *log, struct buf *detail)
         return ERR_OK;
     buf_printf(detail,
                "the data folder %s holds copies of an Apache Kafka's topics: set log.kafka to its "
-               "brokers, or move them into an embedded log with `weir topic copy`",
+               "brokers, or start anew in an empty data folder",
                log->dir);
     return ERR_CONFIG;
 }

@@ -1,4 +1,4 @@
-/* A real Apache Kafka through librdkafka: the one door to it, for cluster.c and `weir topic copy`.
+/* A real Apache Kafka through librdkafka: the one door to it, for cluster.c.
  *
  * librdkafka is loaded when it is asked for (the Debian package librdkafka1), so that a Weir with
  * an embedded log neither needs nor carries it. One producer and one consumer without a group; a

@@ -51,8 +51,7 @@ MUST_CHECK enum err traces_open(const struct traces_options *options, struct buf
                                 struct traces **ret_traces);
 void traces_close(struct traces *t);
 struct log_part *traces_part(struct traces *t, enum traces_topic topic);
-/* Fold no more, because another process will (log_retire); questions go on. And go on folding. One
- * thread. */
+/* As view_freeze and view_thaw. */
 void traces_freeze(struct traces *t);
 void traces_thaw(struct traces *t);
 /* Fold everything again, in the background. Any thread. */

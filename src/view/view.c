@@ -58,15 +58,29 @@ enum err view_open(const struct view_options *options, struct buf *detail, struc
     return ERR_OK;
 }
 
-void view_close(struct view *v)
+void view_freeze(struct view *v)
 {
-    if (!v)
+    if (v->frozen)
         return;
     os_mutex_lock(&v->lock);
     v->stopping = true;
     os_cond_signal(&v->wanted);
     os_mutex_unlock(&v->lock);
     os_thread_join(&v->thread);
+    v->frozen = true;
+}
+
+void view_thaw(struct view *v)
+{
+    v->stopping = false;
+    v->frozen = os_thread_start("view", view_projector_run, v, &v->thread) != ERR_OK;
+}
+
+void view_close(struct view *v)
+{
+    if (!v)
+        return;
+    view_freeze(v);
     view_reader_forget(v);
     index_release(&v->index);
     os_mutex_release(&v->index_lock);

@@ -46,6 +46,10 @@ MUST_CHECK enum err view_open(const struct view_options *options, struct buf *de
                               struct view **ret_view);
 /* Before the log is closed. NULL is fine. */
 void view_close(struct view *v);
+/* Fold no more, because another process will (log_retire); questions go on. And go on folding. One
+ * thread. */
+void view_freeze(struct view *v);
+void view_thaw(struct view *v);
 
 struct view_state {
     int64_t next_offset; /* all before it is folded */

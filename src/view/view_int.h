@@ -138,6 +138,7 @@ struct view {
     bool stopping;
     bool woken;
     bool rebuild;
+    bool frozen;               /* there is no thread; the opener's */
     struct os_mutex read_lock; /* for the reader; after no other lock */
     struct view_store reader;
     struct view_words *reader_words;
