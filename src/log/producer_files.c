@@ -294,11 +294,14 @@ static enum err replay_segment(struct loading *l, struct log_segment *s, int64_t
     return e == ERR_NOT_FOUND ? ERR_OK : e;
 }
 
-static size_t first_unsealed(struct log_segment **segments, size_t count)
+/* The syncers seal meanwhile. */
+static size_t first_unsealed(struct log_part *part, struct log_segment **segments, size_t count)
 {
     size_t i = 0;
+    os_mutex_lock(&part->view_lock);
     while (i < count && segments[i]->sealed)
         i++;
+    os_mutex_unlock(&part->view_lock);
     return i;
 }
 
@@ -335,7 +338,7 @@ static bool read_newest(struct loading *l, int64_t limit, struct log_segment **s
 
 static enum err load(struct loading *l, struct log_segment **segments, size_t count)
 {
-    size_t unsealed = first_unsealed(segments, count);
+    size_t unsealed = first_unsealed(l->part, segments, count);
     /* One at the end of a segment that is not sealed says nothing of what was aborted in it. */
     int64_t limit =
         unsealed + 1 < count ? segments[unsealed + 1]->base_offset - 1 : l->part->next_offset;

@@ -3,6 +3,7 @@
 #include "tests/unit/unit.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,8 +30,8 @@ struct world {
     struct loop *loops[LOOPS];
     struct os_thread thread; /* of the second loop */
     struct local_models *models;
-    unsigned ended;
-    unsigned open; /* calls that the first loop waits for */
+    atomic_uint ended; /* calls of two loops */
+    unsigned open;     /* calls that the first loop waits for */
     unsigned events[4];
     char failure[LOCAL_TEXT_BYTES];
     struct loop_task stop_second;
