@@ -34,9 +34,7 @@ struct writing {
 
 static enum err refuse(struct writing *x, const char *param, const char *what)
 {
-    return ask_refuse(
-        x->problem, ERR_UNSUPPORTED, param,
-        "%s cannot be translated to " TARGET ": leave it out, or choose another target.", what);
+    return ask_refuse_for(x->problem, TARGET, param, what);
 }
 
 /* Something that a message holds. */
@@ -354,12 +352,8 @@ static enum err write_tool(struct writing *x, const struct ask_tool *tool)
         json_raw(&x->w, tool->raw);
         return ERR_OK;
     }
-    if (tool->kind == ASK_TOOL_OTHER) {
-        char what[96];
-        (void)snprintf(what, sizeof what, "A tool of type '%.*s'", (int)tool->type.len,
-                       tool->type.len ? tool->type.ptr : "");
-        return refuse(x, "tools", what);
-    }
+    if (tool->kind == ASK_TOOL_OTHER)
+        return ask_refuse_tool(x->problem, TARGET, tool);
     json_object_begin(&x->w);
     json_member_str_raw(&x->w, STR("name"), tool->name);
     if (tool->description.ptr)

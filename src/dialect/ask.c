@@ -17,6 +17,22 @@ enum err ask_refuse(struct openai_problem *ret_problem, enum err e, const char *
     return e;
 }
 
+enum err ask_refuse_for(struct openai_problem *ret_problem, const char *target, const char *param,
+                        const char *what)
+{
+    return ask_refuse(ret_problem, ERR_UNSUPPORTED, param,
+                      "%s cannot be translated to %s: leave it out, or choose another target.",
+                      what, target);
+}
+
+enum err ask_refuse_tool(struct openai_problem *ret_problem, const char *target,
+                         const struct ask_tool *tool)
+{
+    char what[96];
+    (void)snprintf(what, sizeof what, "A tool of type '%.*s'", STR_ARG(tool->type));
+    return ask_refuse_for(ret_problem, target, "tools", what);
+}
+
 /* ---- Texts ---- */
 
 struct str ask_escape(struct str plain, struct arena *a)
@@ -83,10 +99,9 @@ enum err ask_members_check(const struct ask *ask, const struct str *known, size_
             continue;
         char key[64];
         (void)snprintf(key, sizeof key, "%.*s", STR_ARG(m->key));
-        return ask_refuse(
-            ret_problem, ERR_UNSUPPORTED, key,
-            "'%s' cannot be translated to %s: leave it out, or choose another target.", key,
-            target);
+        char quoted[sizeof key + 2];
+        (void)snprintf(quoted, sizeof quoted, "'%s'", key);
+        return ask_refuse_for(ret_problem, target, key, quoted);
     }
     return ERR_OK;
 }

@@ -211,6 +211,12 @@ struct ask {
 /* Set a problem of the caller's, with the type and code that go with e, which is returned. */
 enum err ask_refuse(struct openai_problem *ret_problem, enum err e, const char *param,
                     const char *message, ...) __attribute__((format(printf, 4, 5)));
+/* ERR_UNSUPPORTED: what, the subject of a sentence, cannot be said in the target's language. */
+enum err ask_refuse_for(struct openai_problem *ret_problem, const char *target, const char *param,
+                        const char *what);
+/* The same of a tool that is no function. */
+enum err ask_refuse_tool(struct openai_problem *ret_problem, const char *target,
+                         const struct ask_tool *tool);
 
 /* A value's inside, as it stands (any text that is only copied). Empty for no string. */
 static inline struct str ask_text(const struct json_value *value)

@@ -18,9 +18,7 @@ struct writing {
 
 static enum err refuse(struct writing *x, const char *param, const char *what)
 {
-    return ask_refuse(
-        x->problem, ERR_UNSUPPORTED, param,
-        "%s cannot be translated to " TARGET ": leave it out, or choose another target.", what);
+    return ask_refuse_for(x->problem, TARGET, param, what);
 }
 
 /* A model of OpenAI's own, whose API refuses members that it does not know. */
@@ -402,12 +400,8 @@ static enum err write_tool(struct writing *x, const struct ask_tool *tool)
         json_raw(&x->w, tool->raw);
         return ERR_OK;
     }
-    if (tool->kind == ASK_TOOL_OTHER) {
-        char what[96];
-        (void)snprintf(what, sizeof what, "A tool of type '%.*s'", (int)tool->type.len,
-                       tool->type.len ? tool->type.ptr : "");
-        return refuse(x, "tools", what);
-    }
+    if (tool->kind == ASK_TOOL_OTHER)
+        return ask_refuse_tool(x->problem, TARGET, tool);
     open_part(x, STR("function"));
     json_key(&x->w, STR("function"));
     json_object_begin(&x->w);
