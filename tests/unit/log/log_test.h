@@ -11,6 +11,7 @@
 
 #include "log/log.h"
 #include "os/file.h"
+#include "os/thread.h"
 
 struct folder {
     char path[64];
@@ -55,6 +56,49 @@ static inline struct log_part *open_part(struct log *log, const char *name,
     struct log_topic *topic = NULL;
     assert_int_equal(log_topic_open(log, str_from_c(name), config, &topic), ERR_OK);
     return log_topic_part(topic, 0);
+}
+
+struct append_waiter {
+    struct log_append append; /* first */
+    struct os_mutex lock;
+    struct os_cond cond;
+    bool over;
+};
+
+static inline void append_waiter_end(struct log_append *first)
+{
+    for (struct log_append *next; first; first = next) {
+        struct append_waiter *w = (struct append_waiter *)first;
+        next = first->next;
+        os_mutex_lock(&w->lock);
+        w->over = true;
+        os_cond_signal(&w->cond);
+        os_mutex_unlock(&w->lock);
+    }
+}
+
+struct sent {
+    enum err error;
+    int64_t offset; /* -1: none was given */
+};
+
+typedef enum err append_fn(struct log_part *part, struct str batch, struct log_append *append);
+
+/* Append a batch and wait until that is over. */
+static inline struct sent append_wait(append_fn *append, struct log_part *part, struct str batch,
+                                      enum log_ack ack)
+{
+    struct append_waiter w = {.append = {.done = append_waiter_end, .ack = ack, .offset = -1}};
+    os_mutex_init(&w.lock);
+    os_cond_init(&w.cond);
+    enum err error = append(part, batch, &w.append);
+    os_mutex_lock(&w.lock);
+    while (error == ERR_OK && !w.over)
+        os_cond_wait(&w.cond, &w.lock);
+    os_mutex_unlock(&w.lock);
+    os_cond_release(&w.cond);
+    os_mutex_release(&w.lock);
+    return (struct sent){error == ERR_OK ? w.append.error : error, w.append.offset};
 }
 
 /* Record n: key "k<n>", value "<n>:" and filler, one header, timestamp 1000 + n. */

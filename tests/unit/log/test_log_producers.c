@@ -7,30 +7,6 @@
 static const struct log_topic_config plain = {
     .partitions = 1, .retention_ms = -1, .retention_bytes = -1, .segment_bytes = 64 << 10};
 
-struct sent {
-    enum err error;
-    int64_t offset;
-};
-
-struct waiting {
-    struct log_append append; /* first */
-    struct os_mutex lock;
-    struct os_cond cond;
-    bool over;
-};
-
-static void on_done(struct log_append *first)
-{
-    for (struct log_append *next; first; first = next) {
-        struct waiting *w = (struct waiting *)first;
-        next = first->next;
-        os_mutex_lock(&w->lock);
-        w->over = true;
-        os_cond_signal(&w->cond);
-        os_mutex_unlock(&w->lock);
-    }
-}
-
 /* count records of filler bytes each. */
 static struct str make_batch(int64_t producer, int16_t epoch, int32_t sequence, int32_t count,
                              size_t filler, struct buf *out)
@@ -61,23 +37,10 @@ static struct str make_batch(int64_t producer, int16_t epoch, int32_t sequence, 
 static struct sent send_big(struct log_part *part, enum log_ack ack, int64_t producer,
                             int16_t epoch, int32_t sequence, int32_t count, size_t filler)
 {
-    struct waiting w = {.append = {.done = on_done, .ack = ack, .offset = -1}};
     struct buf batch BUF_AUTO;
     buf_init(&batch, 1 << 20);
-    os_mutex_init(&w.lock);
-    os_cond_init(&w.cond);
-    enum err e = log_append_batch(
-        part, make_batch(producer, epoch, sequence, count, filler, &batch), &w.append);
-    if (e == ERR_OK) {
-        os_mutex_lock(&w.lock);
-        while (!w.over)
-            os_cond_wait(&w.cond, &w.lock);
-        os_mutex_unlock(&w.lock);
-        e = w.append.error;
-    }
-    os_cond_release(&w.cond);
-    os_mutex_release(&w.lock);
-    return (struct sent){e, w.append.offset};
+    return append_wait(log_append_batch, part,
+                       make_batch(producer, epoch, sequence, count, filler, &batch), ack);
 }
 
 static struct sent send(struct log_part *part, int64_t producer, int16_t epoch, int32_t sequence,

@@ -10,42 +10,11 @@
 static const struct log_topic_config plain = {
     .partitions = 1, .retention_ms = -1, .retention_bytes = -1, .segment_bytes = 64 << 10};
 
-struct waiting {
-    struct log_append append; /* first */
-    struct os_mutex lock;
-    struct os_cond cond;
-    bool over;
-};
-
-static void on_done(struct log_append *first)
-{
-    for (struct log_append *next; first; first = next) {
-        struct waiting *w = (struct waiting *)first;
-        next = first->next;
-        os_mutex_lock(&w->lock);
-        w->over = true;
-        os_cond_signal(&w->cond);
-        os_mutex_unlock(&w->lock);
-    }
-}
-
-typedef enum err append_fn(struct log_part *part, struct str batch, struct log_append *append);
-
 /* The offset, or minus the error. */
 static int64_t append_with(append_fn *append, struct log_part *part, struct str batch)
 {
-    struct waiting w = {.append = {.done = on_done, .ack = LOG_ACK_WRITE}};
-    os_mutex_init(&w.lock);
-    os_cond_init(&w.cond);
-    enum err e = append(part, batch, &w.append);
-    os_mutex_lock(&w.lock);
-    while (e == ERR_OK && !w.over)
-        os_cond_wait(&w.cond, &w.lock);
-    os_mutex_unlock(&w.lock);
-    e = e == ERR_OK ? w.append.error : e;
-    os_cond_release(&w.cond);
-    os_mutex_release(&w.lock);
-    return e == ERR_OK ? w.append.offset : -(int64_t)e;
+    struct sent sent = append_wait(append, part, batch, LOG_ACK_WRITE);
+    return sent.error == ERR_OK ? sent.offset : -(int64_t)sent.error;
 }
 
 static int64_t send(struct log_part *part, int64_t producer, int16_t epoch, int32_t sequence,
